@@ -1,0 +1,208 @@
+"""The command line. Each command imports what it needs when it runs, so `--help` is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import terminal
+from pipeline import __version__
+
+app = typer.Typer(
+    name="angle-adapt",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Domain = Annotated[str, typer.Argument(metavar="DOMAIN.yaml", help="A domain file.")]
+Model = Annotated[str, typer.Argument(help="A model folder, the id of a run, or latest.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.SETTING=VALUE", help="Change a setting; repeatable."),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and what Prefect logs.")]
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
+    if wanted:
+        typer.echo(f"angle-adapt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Turn your own unlabelled text into a text-embedding model that is measurably better on it.
+
+    Start with:  angle-adapt run data/domains/python-stdlib.yaml
+    """
+
+
+@app.command()
+@terminal.reported
+def run(
+    domain: Domain,
+    settings: Settings = None,
+    *,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="Use a Prefect server that ends with the run (CI).")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Adapt a model to a domain, from text to verdict.
+
+    The stages are collect, clean, mine, label, curate, train, evaluate and publish. Those whose
+    settings and inputs did not change are taken from the store. An interrupted run continues when
+    the same command is run again.
+
+    \b
+    Examples:
+      angle-adapt run data/domains/python-stdlib.yaml
+      angle-adapt run my-domain.yaml --set train.epochs=1 --set mine.pairs=3000
+    """  # noqa: D301 - \b keeps the lines as they are
+    from flows import execution  # noqa: PLC0415 - see the module's docstring, as all below
+
+    record = execution.execute(domain, settings or (), ephemeral=ephemeral, debug=debug)
+    typer.echo(terminal.summary(record))
+
+
+@app.command()
+@terminal.reported
+def plan(domain: Domain, settings: Settings = None, *, debug: Debug = False) -> None:  # noqa: ARG001
+    """Show what a run would do, and how long it would take.
+
+    Collects and cleans the text, which the run then finds in the store; loads no model.
+
+    \b
+    Example:
+      angle-adapt plan data/domains/python-stdlib.yaml --set mine.pairs=3000
+    """  # noqa: D301 - \b keeps the lines as they are
+    from flows import planning  # noqa: PLC0415
+
+    typer.echo(planning.text(planning.make(domain, settings or ())))
+
+
+@app.command()
+@terminal.reported
+def encode(
+    model: Model,
+    file: Annotated[Path | None, typer.Argument(help="One text per line; stdin if absent.")] = None,
+    *,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output, .npy or .parquet.")],
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Write the vector of every line of a file.
+
+    The output is an array (.npy), or a table with the columns text and vector (.parquet).
+
+    \b
+    Examples:
+      angle-adapt encode latest texts.txt -o vectors.npy
+      angle-adapt encode latest -o vectors.parquet < texts.txt
+    """  # noqa: D301 - \b keeps the lines as they are
+    from flows import encoding  # noqa: PLC0415
+
+    texts = encoding.read_texts(None if file == Path("-") else file)
+    vectors = encoding.encode_to(model, texts, out)
+    typer.echo(f"{out}: {vectors.shape[0]:,} vectors of {vectors.shape[1]} dimensions", err=True)
+
+
+@app.command()
+@terminal.reported
+def similarity(model: Model, text1: str, text2: str, *, debug: Debug = False) -> None:  # noqa: ARG001
+    """Print how similar two texts are to a model.
+
+    This is the cosine of their vectors, from -1 to 1.
+
+    \b
+    Example:
+      angle-adapt similarity latest "Open a file." "Return a file object."
+    """  # noqa: D301 - \b keeps the lines as they are
+    from flows import encoding  # noqa: PLC0415
+
+    typer.echo(f"{encoding.similarity(model, text1, text2):.4f}")
+
+
+@app.command()
+@terminal.reported
+def runs(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every record as JSON.")] = False,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """List all runs with their status and verdict.
+
+    \b
+    Examples:
+      angle-adapt runs
+      angle-adapt runs --json | python -m json.tool
+    """  # noqa: D301 - \b keeps the lines as they are
+    from flows import listing  # noqa: PLC0415
+    from pipeline.runs import list_runs  # noqa: PLC0415
+
+    records = list_runs()
+    typer.echo(listing.as_json(records) if as_json else listing.as_text(records))
+
+
+@app.command()
+@terminal.reported
+def doctor(*, debug: Debug = False) -> None:  # noqa: ARG001
+    """Check what a run needs on this machine.
+
+    The exit code is 1 when something is missing.
+
+    \b
+    Example:
+      angle-adapt doctor
+    """  # noqa: D301 - \b keeps the lines as they are
+    from flows import doctor as checks  # noqa: PLC0415
+
+    problems = 0
+    for finding in checks.examine():
+        problems += bool(finding.remedy)
+        typer.echo(str(finding))
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+@terminal.reported
+def ui(
+    *,
+    browser: Annotated[bool, typer.Option(help="Open the pages in a browser.")] = True,
+    debug: Debug = False,
+) -> None:
+    """Show the pages with every run in a browser.
+
+    Starts the local Prefect server if it does not run.
+
+    \b
+    Example:
+      angle-adapt ui --no-browser
+    """  # noqa: D301 - \b keeps the lines as they are
+    from flows import server  # noqa: PLC0415
+    from pipeline.settings import home  # noqa: PLC0415
+
+    url = server.ui_url(server.connect(home().prefect, quiet=not debug))
+    typer.echo(url)
+    if browser:
+        typer.launch(url)
+
+
+def main() -> None:
+    """Run the command line."""
+    terminal.end_like_interrupts()
+    app(prog_name="angle-adapt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""What a run would do and about how long it would take, without a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from flows.execution import check
+from pipeline import gold, graph, prompts
+from pipeline.artifacts import Reference, Store
+from pipeline.config import DomainConfig
+from pipeline.records import Document
+from pipeline.settings import home
+
+# Tokens a second of the built-in backbone on two processor cores with bfloat16.
+FORWARD: Final = 1_500.0
+TRAINING: Final = 450.0
+TOKENS_PER_WORD: Final = 1.4
+TEMPLATE_TOKENS: Final = 10
+PROMPT_TOKENS: Final = 8
+# Seconds of the stages that use no model.
+PLAIN: Final[Mapping[str, float]] = {"collect": 5.0, "clean": 10.0, "curate": 2.0, "publish": 5.0}
+
+
+class Plan(NamedTuple):
+    """The size of a run, in the order it is shown."""
+
+    documents: int
+    texts: int
+    pairs: int
+    gold_pairs: int
+    annotations: Mapping[str, int]
+    prompt: str
+    seconds: Mapping[str, float]
+
+
+def make(domain: str, overrides: Sequence[str]) -> Plan:
+    """Return what a run of ``domain`` would do; collects and cleans its text, which is kept.
+
+    Raises:
+        AngleAdaptError: when the run would fail before its first pair.
+    """
+    config = check(domain, overrides)
+    store = Store(home())
+    references: dict[str, Reference] = {}
+    for name in ("collect", "clean"):
+        outcome = graph.materialise(graph.STAGES[name], references, config, store)
+        references[name] = outcome.entry.reference
+    kept = store.rows(references["clean"], Document)
+    summary = store.json(references["clean"])
+    gold_pairs = len([pair for pair in gold.load(config) if pair.split == "dev"])
+    return Plan(
+        documents=summary["in"],
+        texts=len(kept),
+        pairs=config.mine.pairs,
+        gold_pairs=gold_pairs,
+        annotations=dict.fromkeys(config.label.annotators, config.mine.pairs + gold_pairs),
+        prompt=_example(config, kept),
+        seconds=_seconds(config, kept),
+    )
+
+
+def _example(config: DomainConfig, kept: Sequence[Document]) -> str:
+    if "likelihood" not in config.label.annotators or not kept:
+        return ""
+    text = " ".join(kept[0].text.split()[: config.mine.max_words])
+    return prompts.load(config.label.prompt).render(text=text)
+
+
+def _seconds(config: DomainConfig, kept: Sequence[Document]) -> dict[str, float]:
+    """Return a rough time for every stage: tokens to be read, over tokens a second."""
+    words = [min(len(document.text.split()), config.mine.max_words) for document in kept]
+    tokens = TOKENS_PER_WORD * sum(words) / max(1, len(words))
+    encoded = min(tokens, config.encoder.max_length) + TEMPLATE_TOKENS
+    pairs = config.mine.pairs
+    asked = pairs + len(gold.load(config))
+    likelihood = asked * 2 * (2 * tokens + PROMPT_TOKENS) + 2 * asked * tokens
+    measured = config.evaluate.retrieval_texts + config.evaluate.retrieval_queries + 2 * asked
+    estimates = {
+        **PLAIN,
+        "mine": len(kept) * encoded / FORWARD,
+        "label": likelihood / FORWARD if "likelihood" in config.label.annotators else 1.0,
+        "train": config.train.epochs * pairs * 2 * encoded / TRAINING,
+        "evaluate": 2 * measured * encoded / FORWARD,
+    }
+    return {name: estimates.get(name, 0.0) for name in graph.STAGES}
+
+
+def text(plan: Plan) -> str:
+    """Return a plan as a few readable lines."""
+    total = sum(plan.seconds.values())
+    annotations = ", ".join(f"{count:,} by {who}" for who, count in plan.annotations.items())
+    stages = ", ".join(f"{stage} {_duration(took)}" for stage, took in plan.seconds.items())
+    lines = [
+        f"documents    {plan.documents:,} collected",
+        f"texts        {plan.texts:,} left after cleaning",
+        f"pairs        {plan.pairs:,} to be mined, {plan.gold_pairs:,} gold dev pairs beside them",
+        f"annotations  {annotations}",
+        f"time         about {_duration(total)} when nothing is cached: {stages}",
+    ]
+    if plan.prompt:
+        lines += ["", "an example prompt of the likelihood annotator:", ""]
+        lines += [f"    {line}" for line in plan.prompt.splitlines()]
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,174 @@
+"""The embedded annotators. Adding one is a class and a line in ``ANNOTATORS``.
+
+An annotator has a name, an identity (everything that decides its scores) and gives each pair a
+score on a scale of its own, higher for more similar, or none with a reason.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from pipeline import prompts
+from pipeline.artifacts import stage_key
+from pipeline.config import EncoderSettings, LabelSettings
+from pipeline.encoder import backbone, cosine
+from pipeline.encoder.cache import VectorCache
+from pipeline.journal import Journal
+from pipeline.records import pair_id, text_id
+from pipeline.settings import Home
+
+log = logging.getLogger(__name__)
+
+TextPair = tuple[str, str]
+_CHUNK: Final = 256  # pairs asked before they are committed
+
+
+class Opinions(NamedTuple):
+    """Scores in the order of the pairs, and how many of them were in the journal already."""
+
+    scores: list[float]
+    reused: int
+
+
+class Annotator(Protocol):
+    """Anything that scores pairs."""
+
+    name: str
+    identity: str
+
+    def annotate(self, pairs: Sequence[TextPair]) -> Opinions:
+        """Return a score for each pair."""
+        ...
+
+
+class Setting(NamedTuple):
+    """What annotators are built from."""
+
+    label: LabelSettings
+    encoder: EncoderSettings
+    home: Home
+    texts: list[str]  # the texts of the pairs to be labelled, sorted, once each
+
+
+class Likelihood:
+    """The likelihood annotator; every score is journaled, the model loaded only when needed."""
+
+    name = "likelihood"
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._prompt = prompts.load(setting.label.prompt)
+        weights = backbone.identity(setting.encoder.backbone, setting.encoder.revision)
+        self.identity = stage_key(
+            self.name,
+            1,
+            weights=weights,
+            prompt=prompts.identity(setting.label.prompt),
+            max_length=setting.encoder.max_length,
+        )
+
+    def annotate(self, pairs: Sequence[TextPair]) -> Opinions:
+        """Return the likelihood scores; a killed run repeats at most one chunk."""
+        keys = [pair_id(*pair) for pair in pairs]
+        with closing(Journal(self._setting.home.journal / "annotations.sqlite")) as journal:
+            known = _scores(journal.read(self.identity, keys))
+            new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}
+            if new:
+                known |= self._ask(new, journal)
+        return Opinions([known[key] for key in keys], reused=len(set(keys)) - len(new))
+
+    def _ask(self, pairs: Mapping[str, TextPair], journal: Journal) -> dict[str, float]:
+        from pipeline.annotation.likelihood import LikelihoodModel  # noqa: PLC0415 - torch
+
+        encoder = self._setting.encoder
+        model = LikelihoodModel(encoder.backbone, self._prompt, encoder.max_length, self._setting.home)
+        alone = self._alone(model, [text for pair in pairs.values() for text in pair], journal)
+        scores: dict[str, float] = {}
+        order = sorted(pairs, key=lambda key: len(pairs[key][0]) + len(pairs[key][1]))
+        for start in range(0, len(order), _CHUNK):
+            chunk = order[start : start + _CHUNK]
+            log.info("likelihood: pairs %d to %d of %d", start + 1, start + len(chunk), len(order))
+            values = model.scores([pairs[key] for key in chunk], alone)
+            part = dict(zip(chunk, values, strict=True))
+            journal.write(self.identity, _bytes(part))
+            scores |= part
+        return scores
+
+    def _alone(self, model: LikelihoodScorer, texts: list[str], journal: Journal) -> dict[str, float]:
+        owner = f"{self.identity}-alone"
+        keys = {text: text_id(text) for text in texts}
+        known = _scores(journal.read(owner, sorted(set(keys.values()))))
+        missing = [text for text, key in keys.items() if key not in known]
+        values = model.alone(missing)
+        journal.write(owner, _bytes({keys[text]: value for text, value in values.items()}))
+        known |= {keys[text]: value for text, value in values.items()}
+        return {text: known[key] for text, key in keys.items()}
+
+
+class LikelihoodScorer(Protocol):
+    """The part of `LikelihoodModel` used here; that module imports torch."""
+
+    def alone(self, texts: Sequence[str]) -> dict[str, float]:
+        """Return the mean token log-likelihood of each text by itself."""
+        ...
+
+
+class CharTfidf:
+    """Cosine of TF-IDF over character n-grams, fitted on the texts of the pairs."""
+
+    name = "char_tfidf"
+
+    def __init__(self, setting: Setting) -> None:
+        self.identity = stage_key(self.name, 1, texts=setting.texts)
+        self._vectorizer = TfidfVectorizer(
+            analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, dtype="float32"
+        )
+        self._vectorizer.fit(setting.texts)
+
+    def annotate(self, pairs: Sequence[TextPair]) -> Opinions:
+        """Return the cosines; they take milliseconds and are not journaled."""
+        left = self._vectorizer.transform([pair[0] for pair in pairs])
+        right = self._vectorizer.transform([pair[1] for pair in pairs])
+        cosines = np.asarray(left.multiply(right).sum(axis=1)).ravel()
+        return Opinions([float(value) for value in cosines], reused=0)
+
+
+class FrozenEncoder:
+    """Cosine of the backbone's own vectors, before any training."""
+
+    name = "frozen_encoder"
+
+    def __init__(self, setting: Setting) -> None:
+        from pipeline.encoder.transformer import EncoderSpec, load_backbone  # noqa: PLC0415 - torch
+
+        encoder = load_backbone(EncoderSpec.of(setting.encoder), setting.home)
+        self._encoder = VectorCache(encoder, setting.home.journal)
+        self.identity = self._encoder.identity
+
+    def annotate(self, pairs: Sequence[TextPair]) -> Opinions:
+        """Return the cosines; vectors made while mining are reused."""
+        left = self._encoder.encode([pair[0] for pair in pairs], "encode pairs")
+        right = self._encoder.encode([pair[1] for pair in pairs], "encode pairs")
+        return Opinions([float(value) for value in cosine(left, right)], reused=0)
+
+
+ANNOTATORS: Final[dict[str, Callable[[Setting], Annotator]]] = {
+    "likelihood": Likelihood,
+    "char_tfidf": CharTfidf,
+    "frozen_encoder": FrozenEncoder,
+}
+
+
+def _scores(values: Mapping[str, bytes]) -> dict[str, float]:
+    return {key: float(json.loads(value)) for key, value in values.items()}
+
+
+def _bytes(values: Mapping[str, float]) -> dict[str, bytes]:
+    return {key: json.dumps(value).encode() for key, value in values.items()}

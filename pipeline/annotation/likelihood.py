@@ -1,0 +1,117 @@
+"""The likelihood annotator: how much one text raises the likelihood of the other.
+
+A small causal language model is poor at rating similarity when asked, but its likelihoods carry it:
+for texts a and b the score is the mean over both directions of ``1 - log p(b | a) / log p(b)``,
+where log p is the mean log-likelihood of a token of b, and "b given a" means b after the prompt
+filled in with a. Zero says that a tells nothing about b; a copy scores close to one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from pipeline.encoder import backbone
+from pipeline.encoder.transformer import device, fast_dtype
+from pipeline.progress import Progress
+from pipeline.prompts import Prompt
+from pipeline.settings import Home
+
+
+class Continuation(NamedTuple):
+    """Token ids of a text and of the context it follows."""
+
+    context: list[int]
+    text: list[int]
+
+
+class LikelihoodModel:
+    """A causal language model that returns mean token log-likelihoods."""
+
+    def __init__(self, name: str, prompt: Prompt, max_length: int, home: Home) -> None:
+        place = backbone.folder(name, home)
+        self.tokenizer = AutoTokenizer.from_pretrained(place)
+        self.model = AutoModelForCausalLM.from_pretrained(
+            place, dtype=fast_dtype(), use_safetensors=True, trust_remote_code=False
+        ).to(device())
+        self.model.eval()
+        self.prompt, self.max_length = prompt, max_length
+        start = self.tokenizer.bos_token_id
+        self._start = [start if start is not None else self.tokenizer.eos_token_id]
+
+    def scores(self, pairs: Sequence[tuple[str, str]], alone: dict[str, float]) -> list[float]:
+        """Return the score of each pair; ``alone`` holds log p of each text by itself."""
+        directed = [*pairs, *((second, first) for first, second in pairs)]
+        given = self._log_likelihoods(
+            [self._after(first, second) for first, second in directed], "likelihood of pairs"
+        )
+        ratios = [
+            1.0 - value / alone[second] for value, (_, second) in zip(given, directed, strict=True)
+        ]
+        half = len(pairs)
+        return [(ratios[index] + ratios[half + index]) / 2 for index in range(half)]
+
+    def alone(self, texts: Sequence[str]) -> dict[str, float]:
+        """Return the mean token log-likelihood of each text by itself."""
+        unique = list(dict.fromkeys(texts))
+        rows = [Continuation(self._start, self._text_ids(text)) for text in unique]
+        values = self._log_likelihoods(rows, "likelihood of texts")
+        return dict(zip(unique, values, strict=True))
+
+    def _after(self, given: str, text: str) -> Continuation:
+        ids = self.tokenizer(given, add_special_tokens=False)["input_ids"]
+        if len(ids) > self.max_length:
+            given = self.tokenizer.decode(ids[: self.max_length])
+        context = self.tokenizer(self.prompt.render(text=given), add_special_tokens=False)
+        return Continuation(context["input_ids"], self._text_ids(text))
+
+    def _text_ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(" " + text, add_special_tokens=False)["input_ids"]
+        return ids[: self.max_length]
+
+    def _log_likelihoods(self, rows: Sequence[Continuation], label: str) -> list[float]:
+        values = [0.0] * len(rows)
+        with torch.inference_mode(), Progress(label, len(rows), "text") as progress:
+            for chosen in _batches(rows, max_tokens=4_096):
+                for index, value in zip(chosen, self._batch([rows[i] for i in chosen]), strict=True):
+                    values[index] = value
+                progress.advance(len(chosen))
+        return values
+
+    def _batch(self, rows: Sequence[Continuation]) -> list[float]:
+        """Return one mean log-likelihood a row; logits are computed for text tokens only."""
+        longest = max(len(row.context) + len(row.text) for row in rows)
+        tokens = torch.zeros((len(rows), longest), dtype=torch.long)
+        asked = torch.zeros((len(rows), longest), dtype=torch.bool)
+        for index, row in enumerate(rows):
+            end = len(row.context) + len(row.text)
+            tokens[index, :end] = torch.tensor(row.context + row.text)
+            asked[index, len(row.context) : end] = True
+        tokens, asked = tokens.to(self.model.device), asked.to(self.model.device)
+        hidden = self.model.model(input_ids=tokens, use_cache=False).last_hidden_state
+        predicted = hidden[:, :-1][asked[:, 1:]]
+        target = tokens[:, 1:][asked[:, 1:]]
+        values = torch.zeros(asked.shape, device=hidden.device)
+        values[asked] = self._token_log_likelihood(predicted, target)
+        return [float(value) for value in values.sum(dim=1) / asked.sum(dim=1)]
+
+    def _token_log_likelihood(self, hidden: Tensor, target: Tensor) -> Tensor:
+        parts = []
+        for part, wanted in zip(hidden.split(512), target.split(512), strict=True):
+            logits = self.model.lm_head(part).float()
+            parts.append(-torch.nn.functional.cross_entropy(logits, wanted, reduction="none"))
+        return torch.cat(parts)
+
+
+def _batches(rows: Sequence[Continuation], max_tokens: int) -> Iterator[list[int]]:
+    lengths = [len(row.context) + len(row.text) for row in rows]
+    order = sorted(range(len(rows)), key=lambda index: -lengths[index])
+    start = 0
+    while start < len(order):
+        size = max(1, max_tokens // lengths[order[start]])
+        yield order[start : start + size]
+        start += size

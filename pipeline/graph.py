@@ -1,0 +1,120 @@
+"""The pipeline as data: which stage reads what, and when its earlier result still holds.
+
+A stage is a plain function ``run(inputs, config, store) -> Reference``. What may change its output
+is written down here: the sections of the configuration it reads, the stages it reads from, and the
+things outside (text, gold file, backbone, prompt) whose identity it depends on. A stage is given a
+configuration in which every other section is at its default, so it cannot depend on more.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+from pipeline import gold, prompts, sources
+from pipeline.artifacts import IndexEntry, Reference, Store, stage_key
+from pipeline.config import DomainConfig
+from pipeline.encoder import backbone
+
+log = logging.getLogger(__name__)
+
+Inputs = Mapping[str, Reference]
+
+
+class Stage(NamedTuple):
+    """One step of the pipeline; ``version`` goes up when its code changes its output."""
+
+    name: str
+    version: int
+    entry: str
+    sections: tuple[str, ...]
+    inputs: tuple[str, ...] = ()
+    externals: tuple[str, ...] = ()
+
+
+STAGES: Final[dict[str, Stage]] = {
+    stage.name: stage
+    for stage in (
+        Stage("collect", 1, "pipeline.sources.stage", ("collect",), (), ("source",)),
+        Stage("clean", 1, "pipeline.cleaning.stage", ("clean",), ("collect",), ("gold",)),
+        Stage("mine", 1, "pipeline.mining.stage", ("mine", "encoder"), ("clean",), ("backbone",)),
+        Stage("label", 1, "pipeline.annotation.stage", ("label", "encoder"), ("mine",),
+              ("backbone", "prompt", "gold")),
+        Stage("curate", 1, "pipeline.curation.stage", ("curate",), ("clean", "mine", "label"),
+              ("gold",)),
+        Stage("train", 1, "pipeline.training.stage", ("train", "encoder"), ("curate",),
+              ("gold", "backbone")),
+        Stage("evaluate", 1, "pipeline.evaluation.stage", ("evaluate", "encoder"),
+              ("clean", "curate", "train"), ("gold", "backbone")),
+        Stage("publish", 1, "pipeline.export.stage", ("domain", "description", "collect"),
+              ("clean", "mine", "label", "curate", "train", "evaluate"), ()),
+    )
+}  # fmt: skip
+
+# What lies outside the store, by the function that returns its identity as JSON-like data.
+EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
+    "source": sources.identity,
+    "gold": gold.identity,
+    "backbone": lambda config: backbone.identity(config.encoder.backbone, config.encoder.revision),
+    "prompt": lambda config: prompts.identity(config.label.prompt),
+}
+
+
+class Outcome(NamedTuple):
+    """What running a stage came to."""
+
+    entry: IndexEntry
+    cached: bool
+
+
+def key_of(stage: Stage, inputs: Inputs, config: DomainConfig) -> str:
+    """Return the cache key of ``stage``: changes exactly when its output may change.
+
+    Raises:
+        InputError: when something outside the store that the stage reads is not there.
+    """
+    return stage_key(
+        stage.name,
+        stage.version,
+        settings={section: getattr(config, section) for section in stage.sections},
+        inputs={name: inputs[name] for name in stage.inputs},
+        externals={name: EXTERNALS[name](config) for name in stage.externals},
+    )
+
+
+def materialise(stage: Stage, inputs: Inputs, config: DomainConfig, store: Store) -> Outcome:
+    """Return the finished stage: as found in the store, else computed now and recorded.
+
+    Two processes that need the same result compute it once: the second waits for the first.
+    """
+    key = key_of(stage, inputs, config)
+    with store.lock(key):
+        if entry := store.lookup(key):
+            log.info("%s: nothing changed, %s rows from the store", stage.name, entry.reference.rows)
+            return Outcome(entry, cached=True)
+        log.info("%s: running", stage.name)
+        start = time.perf_counter()
+        run = importlib.import_module(stage.entry).run
+        own = {name: inputs[name] for name in stage.inputs}
+        reference: Reference = run(own, only(config, stage), store)
+        seconds = time.perf_counter() - start
+        entry = IndexEntry(key=key, stage=stage.name, reference=reference, seconds=seconds)
+        store.record(entry)
+        log.info("%s: %s rows in %.1f s", stage.name, reference.rows, seconds)
+        return Outcome(entry, cached=False)
+
+
+def only(config: DomainConfig, stage: Stage) -> DomainConfig:
+    """Return ``config`` with every section that ``stage`` does not declare at its default.
+
+    The gold file's place is kept for stages that declare the gold set: its content is in their key.
+    """
+    kept = {section: getattr(config, section) for section in {*stage.sections, "domain"}}
+    if "gold" in stage.externals and "evaluate" not in kept:
+        defaults = DomainConfig(domain=config.domain).evaluate
+        place = {"gold": config.evaluate.gold, "max_score": config.evaluate.max_score}
+        kept["evaluate"] = defaults.model_copy(update=place)
+    return DomainConfig(**kept)

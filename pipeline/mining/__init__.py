@@ -1,0 +1,1 @@
+"""Candidate pairs: which texts are worth showing to an annotator together."""

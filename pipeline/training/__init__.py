@@ -1,0 +1,1 @@
+"""LoRA fine-tuning of an encoder with the AnglE objectives."""

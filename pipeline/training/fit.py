@@ -1,0 +1,235 @@
+"""The training loop: LoRA adapters of an encoder, moved by the AnglE objectives.
+
+``accelerate`` does device, precision and (later) processes; the loop itself is ours because the
+losses see a whole batch of pairs at once, which no trainer's loss hook offers together with
+micro-batches (docs/decisions/0002). A batch's unique texts are encoded once. Where they exceed the
+token budget, gradients are cached (GradCache, arXiv 2101.06983): embeddings first, without a graph;
+then the loss and its gradient on the embeddings; then each micro-batch again with a graph. The
+result is the same, the memory that of one micro-batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from accelerate import Accelerator
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from torch import Tensor
+from transformers import get_linear_schedule_with_warmup
+
+from pipeline.config import TrainSettings
+from pipeline.encoder.transformer import Batch, TransformerEncoder, fast_dtype
+from pipeline.errors import InputError
+from pipeline.progress import Progress
+from pipeline.records import LabeledPair
+from pipeline.training import objectives
+from pipeline.training.objectives import PairBatch, Weights
+
+log = logging.getLogger(__name__)
+
+State = dict[str, Tensor]
+
+
+@dataclass
+class History:
+    """What happened while training."""
+
+    curve: list[dict[str, float]] = field(default_factory=list)
+    dev_curve: list[dict[str, float]] = field(default_factory=list)
+    steps: int = 0
+    tokens: int = 0
+    best_step: int = 0
+    best_dev: float | None = None
+    stopped_early: bool = False
+
+
+class Trainer:
+    """One training run over an encoder whose model it wraps in LoRA adapters."""
+
+    def __init__(
+        self, encoder: TransformerEncoder, pairs: Sequence[LabeledPair], settings: TrainSettings
+    ) -> None:
+        torch.manual_seed(settings.seed)
+        self.encoder, self.pairs, self.settings = encoder, list(pairs), settings
+        self.model = add_lora(encoder, settings)
+        texts = list(dict.fromkeys(text for p in pairs for text in (p.sentence1, p.sentence2)))
+        self.place = {text: index for index, text in enumerate(texts)}
+        self.token_ids = encoder.token_ids(texts)
+        self.weights = Weights(**{name: getattr(settings, field) for name, field in _FIELDS.items()})
+        per_epoch = max(1, len(self.pairs) // settings.batch_pairs)
+        self.total_steps = max(1, round(per_epoch * settings.epochs))
+        self._prepare()
+        self.history = History()
+
+    def _prepare(self) -> None:
+        precision = "bf16" if fast_dtype() is torch.bfloat16 else "no"
+        self.accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
+        self.trainable_parameters = sum(p.numel() for p in trainable)
+        optimizer = torch.optim.AdamW(trainable, lr=self.settings.learning_rate, weight_decay=0.0)
+        schedule = get_linear_schedule_with_warmup(
+            optimizer, round(self.settings.warmup * self.total_steps), self.total_steps
+        )
+        self.encoder.model, self.optimizer, self.schedule = self.accelerator.prepare(
+            self.model, optimizer, schedule
+        )
+
+    def run(self, dev_score: Callable[[], float] | None) -> History:
+        """Train; with ``dev_score`` keep the adapter that scores best and stop when it stops rising."""
+        history, best = self.history, self.adapter_state()
+        if dev_score:
+            history.best_dev = self._scored(dev_score, 0)
+        every = max(1, self.total_steps // self.settings.evaluations)
+        stale = 0
+        with Progress("train", self.total_steps, "step") as progress:
+            for batch in self._batches():
+                loss = self._step(batch)
+                progress.advance(1, loss=f"{loss:.3f}")
+                last = history.steps == self.total_steps
+                if dev_score and (history.steps % every == 0 or last):
+                    score = self._scored(dev_score, history.steps)
+                    stale = 0 if score > (history.best_dev or -1.0) else stale + 1
+                    if stale == 0:
+                        history.best_dev, history.best_step = score, history.steps
+                        best = self.adapter_state()
+                    elif stale >= self.settings.patience and not last:
+                        history.stopped_early = True
+                        break
+        if dev_score:
+            self.model.load_state_dict(best, strict=False)
+        else:
+            history.best_step = history.steps
+        return history
+
+    def _scored(self, dev_score: Callable[[], float], step: int) -> float:
+        with self.accelerator.autocast():
+            score = dev_score()
+        self.history.dev_curve.append({"step": step, "spearman": score})
+        log.info("train: step %d of %d, dev Spearman %.4f", step, self.total_steps, score)
+        return score
+
+    def adapter_state(self) -> State:
+        """Return a copy of the trainable weights."""
+        return {
+            name: copy.deepcopy(parameter.detach())
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad
+        }
+
+    def _batches(self) -> Iterator[list[LabeledPair]]:
+        """Yield ``total_steps`` batches, in a new seeded order each epoch."""
+        order = random.Random(self.settings.seed)  # noqa: S311 - not for secrets
+        size, yielded = min(self.settings.batch_pairs, len(self.pairs)), 0
+        while True:
+            shuffled = order.sample(self.pairs, len(self.pairs))
+            for start in range(0, len(shuffled) - size + 1, size):
+                yield shuffled[start : start + size]
+                yielded += 1
+                if yielded == self.total_steps:
+                    return
+
+    def _step(self, pairs: list[LabeledPair]) -> float:
+        self.model.train()
+        sides = [[self.place[getattr(p, side)] for p in pairs] for side in ("sentence1", "sentence2")]
+        unique = list(dict.fromkeys([*sides[0], *sides[1]]))
+        rows = [self.token_ids[index] for index in unique]
+        where = {text: row for row, text in enumerate(unique)}
+        index = torch.tensor([[where[text] for text in side] for side in sides])
+        score = torch.tensor([p.score for p in pairs])
+        batches = list(self.encoder.batches(rows, self.settings.micro_batch_tokens))
+
+        def loss_of(vectors: Tensor) -> dict[str, Tensor]:
+            text = index.flatten().to(vectors.device)
+            left, right = vectors[index[0]], vectors[index[1]]
+            pair_batch = PairBatch(left, right, score.to(vectors.device), text)
+            return objectives.total(pair_batch, self.weights)
+
+        terms = self._backward(batches, len(rows), loss_of)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
+        self._update(terms, sum(len(row) for row in rows))
+        return terms["loss"]
+
+    def _backward(
+        self, batches: list[Batch], texts: int, loss_of: Callable[[Tensor], dict[str, Tensor]]
+    ) -> dict[str, float]:
+        """Accumulate the gradient of the loss of one batch and return the value of each term."""
+        if len(batches) == 1:
+            terms = loss_of(self._embed(batches, texts))
+            self.accelerator.backward(terms["loss"])
+        else:
+            with torch.no_grad():
+                vectors = self._embed(batches, texts)
+            vectors.requires_grad_(True)
+            terms = loss_of(vectors)
+            terms["loss"].backward()
+            assert vectors.grad is not None  # noqa: S101 - the line above sets it
+            for batch in batches:
+                with self.accelerator.autocast():
+                    again = self.encoder.embed(batch).float()
+                self.accelerator.backward((again * vectors.grad[batch.rows]).sum())
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    def _embed(self, batches: list[Batch], texts: int) -> Tensor:
+        with self.accelerator.autocast():
+            parts = [self.encoder.embed(batch).float() for batch in batches]
+        order = torch.tensor([row for batch in batches for row in batch.rows])
+        inverse = torch.empty(texts, dtype=torch.long)
+        inverse[order] = torch.arange(texts)
+        return torch.cat(parts)[inverse]
+
+    def _update(self, terms: dict[str, float], tokens: int) -> None:
+        if not all(map(_is_finite, terms.values())):
+            message = f"the loss is not a number at step {self.history.steps + 1}: {terms}; lower train.learning_rate"
+            raise InputError(message)
+        rate = self.schedule.get_last_lr()[0]
+        self.optimizer.step()
+        self.schedule.step()
+        self.optimizer.zero_grad()
+        self.history.steps += 1
+        self.history.tokens += tokens
+        self.history.curve.append({"step": self.history.steps, **terms, "learning_rate": rate})
+
+
+_FIELDS = {
+    "cosine": "cosine_weight",
+    "in_batch": "in_batch_weight",
+    "angle": "angle_weight",
+    "cosine_temperature": "cosine_temperature",
+    "in_batch_temperature": "in_batch_temperature",
+    "angle_temperature": "angle_temperature",
+    "positive_threshold": "positive_threshold",
+}
+
+
+def _is_finite(value: float) -> bool:
+    return value == value and abs(value) != float("inf")  # noqa: PLR0124 - NaN is not itself
+
+
+def add_lora(encoder: TransformerEncoder, settings: TrainSettings) -> PeftModel:
+    """Return the encoder's model wrapped in fresh LoRA adapters (float32, backbone frozen)."""
+    layers = encoder.model.config.num_hidden_layers
+    first = layers - max(1, round(settings.lora_depth * layers))
+    targets = list(settings.lora_targets)
+    lora = LoraConfig(
+        task_type=TaskType.FEATURE_EXTRACTION,
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        lora_dropout=settings.lora_dropout,
+        target_modules=_targets(settings, range(first, layers)) if first else targets,
+    )
+    model = get_peft_model(encoder.model, lora)
+    if not isinstance(model, PeftModel):
+        message = "LoRA could not be added to this backbone"
+        raise InputError(message)
+    return model
+
+
+def _targets(settings: TrainSettings, layers: range) -> str:
+    """Return the expression that matches the target modules of ``layers`` alone."""
+    numbers, names = "|".join(map(str, layers)), "|".join(settings.lora_targets)
+    return rf".*\b(layers|layer|h)\.({numbers})\..*\b({names})"

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts import Store
+from pipeline.config import DomainConfig, parse
+from pipeline.errors import ConfigError, NotEnoughText
+from pipeline.records import Document
+from pipeline.sources import SOURCES, identity, source, stage
+
+
+def config_for(path: Path, licence: str = "") -> DomainConfig:
+    collect = {"source": "files", "path": str(path), "licence": licence}
+    return parse({"domain": "example", "collect": collect})
+
+
+def test_the_documents_of_the_source_become_one_artefact(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text\nFirst text.\nSecond text.\n")
+    reference = stage.run({}, config_for(tmp_path / "a.csv", "CC0-1.0"), store)
+    rows = store.rows(reference, Document)
+    assert [row.text for row in rows] == ["First text.", "Second text."]
+    assert store.json(reference) == {
+        "source": "files",
+        "documents": 2,
+        "licences": {"CC0-1.0": 2},
+    }
+
+
+def test_a_licence_that_is_not_given_is_counted_as_not_stated(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Text.")
+    summary = store.json(stage.run({}, config_for(tmp_path), store))
+    assert summary["licences"] == {"not stated": 1}
+
+
+def test_an_empty_source_is_an_error_and_leaves_no_artefact(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text\n")
+    with pytest.raises(NotEnoughText, match=r"source files at .*a\.csv holds no documents"):
+        stage.run({}, config_for(tmp_path / "a.csv"), store)
+    assert not list(store.root.glob("objects/*/*"))
+
+
+def test_an_unknown_source_names_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="no 'web'; there are files, python_docs"):
+        source("web")
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_every_source_yields_documents_and_has_a_stable_identity(name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Text.")
+    collect = {"source": name, "path": str(tmp_path / "a.txt")}
+    config = parse({"domain": "example", "collect": collect})
+    assert identity(config) == identity(config)
+    assert isinstance(next(source(name).read(config.collect)), Document)
