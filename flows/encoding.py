@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from flows import models
-from pipeline.artifacts import disk_errors
+from pipeline.disk import disk_errors
 from pipeline.encoder import Vectors, cosine
 from pipeline.errors import InputError
 from pipeline.settings import home

@@ -7,7 +7,9 @@ import functools
 import logging
 import signal
 import sys
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec
 
 import typer
@@ -36,6 +38,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         debug = bool(kwargs.get("debug"))
         show_progress()
+        if not debug and not sys.warnoptions:
+            warnings.simplefilter("ignore")  # what libraries tell their developers
         try:
             command(*args, **kwargs)
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
@@ -126,8 +130,10 @@ def summary(record: RunRecord) -> str:
     lines = [("verdict", record.verdict or record.status)]
     lines += [("", reason) for reason in record.evaluation.get("reasons", ())]
     lines += _figures(record.evaluation)
-    places = {"report": record.report, "dataset": record.dataset, "model": record.model}
-    lines += [(name, place) for name, place in places.items() if place]
+    if record.report:  # beside it lie links to the dataset and the model
+        names = [name for name in ("dataset", "model") if getattr(record, name)]
+        lines.append(("report", record.report))
+        lines += [(name, str(Path(record.report).with_name(name))) for name in names]
     stages = f"{len(record.stages)} stages, {cached} of them cached, {waited:.1f} s"
     lines.append(("run", f"{record.id}: {stages}"))
     if record.url:
@@ -138,7 +144,7 @@ def summary(record: RunRecord) -> str:
 def _figures(evaluation: dict[str, Any]) -> list[tuple[str, str]]:
     lines = []
     if gold := evaluation.get("gold"):
-        rho = "Spearman's ρ"  # noqa: RUF001 - that is its name
+        rho = "Spearman's ρ"
         measured = f"{rho} on {gold['pairs']:,} gold test pairs: {_change(gold)}"
         lines.append(("gold", measured))
     if retrieval := evaluation.get("retrieval"):

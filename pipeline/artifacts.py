@@ -11,11 +11,9 @@ The index maps the key of a finished stage (:func:`stage_key`) to the reference 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,14 +26,14 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from pipeline.errors import ArtifactError, ResourceError
+from pipeline.disk import disk_errors, file_digest, sync, write_atomically
+from pipeline.errors import ArtifactError
 from pipeline.records import SCHEMA_VERSION, Dropped, R, Record, from_table, to_table
 from pipeline.settings import Home
 
 log = logging.getLogger(__name__)
 
 MANIFEST: Final = "MANIFEST.json"
-_CHUNK: Final = 1 << 20
 
 
 class Reference(Record):
@@ -80,15 +78,9 @@ def canonical(value: Any) -> Any:  # noqa: ANN401 - any JSON-like value, that is
 
 
 def stage_key(stage: str, version: int, **parts: Any) -> str:  # noqa: ANN401
-    """Return the cache key of a stage: its name, its version and everything that decides its output."""
+    """Return the cache key of a stage: its name, version and all that decides its output."""
     text = json.dumps([stage, version, canonical(parts)], sort_keys=True, separators=(",", ":"))
     return f"{stage}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class Draft:
@@ -194,12 +186,12 @@ class Store:
         """Return what is wrong with the data behind ``reference``, naming the file, or ""."""
         place = self._place(reference.digest)
         try:
-            text = (place / MANIFEST).read_text(encoding="utf-8")
+            data = (place / MANIFEST).read_bytes()
         except OSError:
             return f"{place} is missing"
-        if hashlib.sha256(text.encode()).hexdigest() != reference.digest:
+        if hashlib.sha256(data).hexdigest() != reference.digest:
             return f"{place / MANIFEST} is damaged"
-        for name, entry in json.loads(text)["files"].items():
+        for name, entry in json.loads(data)["files"].items():
             path = place / name
             if not path.is_file():
                 return f"{path} is missing"
@@ -211,7 +203,7 @@ class Store:
         """Return the finished stage under ``key`` if its data is there and undamaged."""
         path = self._index / f"{key}.json"
         try:
-            entry = IndexEntry.model_validate_json(path.read_text(encoding="utf-8"))
+            entry = IndexEntry.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValidationError):
@@ -267,42 +259,3 @@ def _manifest(draft: Draft, kind: str) -> str:
     }
     content = {"kind": kind, "rows": draft.rows, "schema_version": SCHEMA_VERSION, "files": files}
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
-
-
-def sync(path: Path) -> None:
-    """Force a file or a folder entry to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text`` so that a reader sees the old content or the new, whole."""
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        aside.write_text(text, encoding="utf-8")
-        sync(aside)
-        aside.replace(path)
-        sync(path.parent)
-
-
-@contextmanager
-def disk_errors(where: Path) -> Iterator[None]:
-    """Turn "disk full" and "not writable" into one message that says what to do.
-
-    Raises:
-        ResourceError: in place of the operating system's error.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message = f"no space left on the disk of {where}: free some, or set ANGLE_ADAPT_HOME to another disk"
-            raise ResourceError(message) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            message = f"cannot write to {where}: make it writable, or set ANGLE_ADAPT_HOME to another folder"
-            raise ResourceError(message) from error
-        raise

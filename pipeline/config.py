@@ -52,13 +52,18 @@ class CleanSettings(Section):
 class MineSettings(Section):
     """Which pairs are worth asking an annotator about."""
 
-    pairs: int = Field(1_500, ge=10)
+    pairs: int = Field(1_000, ge=10)
     shares: dict[str, Fraction] = Field(
-        default_factory=lambda: {"same_document": 0.3, "dense": 0.25, "lexical": 0.25, "random": 0.2},
+        default_factory=lambda: {
+            "same_document": 0.3,
+            "dense": 0.25,
+            "lexical": 0.25,
+            "random": 0.2,
+        },
         description="share of the pairs by strategy",
     )
-    texts: int = Field(1_400, ge=10, description="train documents that pairs are drawn from")
-    max_words: int = Field(40, ge=4, description="longest text of a pair, in whole sentences")
+    texts: int = Field(1_000, ge=10, description="train documents that pairs are drawn from")
+    max_words: int = Field(30, ge=4, description="longest text of a pair, in whole sentences")
     seed: int = 13
 
 
@@ -66,7 +71,9 @@ class LabelSettings(Section):
     """Who scores the pairs."""
 
     annotators: tuple[str, ...] = ("likelihood", "char_tfidf", "frozen_encoder")
-    prompt: str = Field("likelihood-paraphrase.v1", description="prompt of the likelihood annotator")
+    prompt: str = Field(
+        "likelihood-paraphrase.v1", description="prompt of the likelihood annotator"
+    )
 
 
 class CurateSettings(Section):
@@ -89,17 +96,19 @@ class TrainSettings(Section):
     """LoRA and the AnglE objectives."""
 
     epochs: float = Field(2.0, gt=0)
-    learning_rate: float = Field(2e-4, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
     batch_pairs: int = Field(32, ge=2)
-    micro_batch_tokens: int = Field(1_024, ge=64, description="bounds memory; no effect on results")
+    chunk_tokens: int = Field(512, ge=64, description="tokens run at a time; for speed alone")
     warmup: Fraction = 0.1
     lora_rank: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)
     lora_dropout: Fraction = 0.0
-    lora_depth: float = Field(1.0, gt=0, le=1, description="share of the layers, from the top")
-    lora_targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # fmt: skip
+    lora_depth: float = Field(1 / 3, gt=0, le=1, description="share of the layers, from the top")
+    lora_targets: tuple[str, ...] = (
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+    )  # fmt: skip
     cosine_weight: float = Field(1.0, ge=0)
-    in_batch_weight: float = Field(1.0, ge=0)
+    in_batch_weight: float = Field(0.5, ge=0)
     angle_weight: float = Field(0.02, ge=0)
     cosine_temperature: float = Field(0.05, gt=0)
     in_batch_temperature: float = Field(0.05, gt=0)

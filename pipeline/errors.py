@@ -31,7 +31,7 @@ class InputError(AngleAdaptError):
     exit_code = 3
 
 
-class NotEnoughText(InputError):
+class NotEnoughText(InputError):  # noqa: N818 - reads as what it is
     """The corpus holds fewer usable texts than the settings need."""
 
 

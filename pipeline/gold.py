@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from pathlib import Path
 from typing import Final, Literal
 
@@ -52,7 +53,7 @@ def load(config: DomainConfig) -> list[GoldPair]:
     if not config.evaluate.gold:
         return []
     path = configuration.resolve(config.evaluate.gold)
-    reader = csv.DictReader(_read_text(path).splitlines())
+    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""))
     missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
     if missing:
         message = f"{path}: no column {', '.join(missing)}; a gold file has {', '.join(REQUIRED)}"
@@ -79,7 +80,7 @@ def _gold_pair(row: dict[str, str], max_score: float, where: str) -> GoldPair:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         message = f"cannot read the gold file {path}: {error}"
         raise InputError(message) from error

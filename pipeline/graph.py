@@ -93,7 +93,9 @@ def materialise(stage: Stage, inputs: Inputs, config: DomainConfig, store: Store
     key = key_of(stage, inputs, config)
     with store.lock(key):
         if entry := store.lookup(key):
-            log.info("%s: nothing changed, %s rows from the store", stage.name, entry.reference.rows)
+            log.info(
+                "%s: nothing changed, %s rows from the store", stage.name, entry.reference.rows
+            )
             return Outcome(entry, cached=True)
         log.info("%s: running", stage.name)
         start = time.perf_counter()

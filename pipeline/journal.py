@@ -14,7 +14,7 @@ from typing import Final
 
 import apsw
 
-from pipeline.artifacts import disk_errors
+from pipeline.disk import disk_errors
 from pipeline.errors import ArtifactError, ResourceError
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,9 @@ class Journal:
             self._connection.execute("pragma synchronous = full")
             self._connection.execute(_SCHEMA)
         except apsw.Error as error:
-            message = f"the journal {path} cannot be opened ({error}); move it aside to start a new one"
+            message = (
+                f"the journal {path} cannot be opened ({error}); move it aside to start a new one"
+            )
             raise ArtifactError(message) from error
 
     def read(self, owner: str, keys: Sequence[str]) -> dict[str, bytes]:
@@ -66,9 +68,13 @@ class Journal:
         rows = [(owner, key, value, _checksum(owner, key, value)) for key, value in values.items()]
         try:
             with self._connection:
-                self._connection.executemany("insert or replace into entry values (?, ?, ?, ?)", rows)
+                self._connection.executemany(
+                    "insert or replace into entry values (?, ?, ?, ?)", rows
+                )
         except (apsw.FullError, apsw.IOError) as error:
-            message = f"cannot write to {self.path} ({error}): free disk space, or set ANGLE_ADAPT_HOME"
+            message = (
+                f"cannot write to {self.path} ({error}): free disk space, or set ANGLE_ADAPT_HOME"
+            )
             raise ResourceError(message) from error
 
     def close(self) -> None:

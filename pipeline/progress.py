@@ -15,13 +15,13 @@ _LOG_EVERY: Final = 15.0  # seconds
 
 
 class Progress:
-    """Counts work done towards a known total; use as a context manager."""
+    """Counts work done towards a total (0: unknown); use as a context manager."""
 
     def __init__(self, label: str, total: int, unit: str) -> None:
         self.label, self.total, self.unit = label, total, unit
         self.done = 0
         self._bar: tqdm[None] = tqdm(
-            total=total, desc=label, unit=unit, disable=not sys.stderr.isatty(), leave=False
+            total=total or None, desc=label, unit=unit, disable=not sys.stderr.isatty(), leave=False
         )
         self._start = self._logged = time.monotonic()
 
@@ -38,7 +38,7 @@ class Progress:
         if figures:
             self._bar.set_postfix(figures, refresh=False)
         now = time.monotonic()
-        if self._bar.disable and now - self._logged > _LOG_EVERY and self.done:
+        if self._bar.disable and self.total and now - self._logged > _LOG_EVERY:
             self._logged = now
             remaining = (now - self._start) * (self.total - self.done) / self.done
             shown = "".join(f", {name} {value}" for name, value in figures.items())

@@ -1,7 +1,7 @@
 """Versioned prompt files: ``prompts/NAME.vN.txt``, front matter in YAML and a template in Jinja.
 
-The template is rendered in a sandbox, and a text is only ever a value in it: what a text contains is
-never rendered again.
+The template is rendered in a sandbox, and a text is only ever a value in it: what a text contains
+is never rendered again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Final
 import yaml
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import ValidationError
 
 from pipeline.errors import ConfigError
 from pipeline.records import Record
@@ -59,10 +58,10 @@ def load(name: str) -> Prompt:
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.v*.txt")))
         message = f"there is no prompt {name!r}; there are {known}"
         raise ConfigError(message)
-    _, front, template = path.read_text(encoding="utf-8").split("---\n", 2)
     try:
+        _, front, template = path.read_text(encoding="utf-8").split("---\n", 2)
         return Prompt.model_validate({**yaml.safe_load(front), "template": template.rstrip("\n")})
-    except (ValidationError, TypeError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, yaml.YAMLError) as error:
         message = f"{path}: the front matter must state name, version, task, language, description"
         raise ConfigError(message) from error
 

@@ -21,8 +21,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, ValidationError
 
-from pipeline.artifacts import disk_errors, write_atomically
 from pipeline.config import DomainConfig
+from pipeline.disk import disk_errors, write_atomically
 from pipeline.errors import ArtifactError, InputError
 from pipeline.records import Record
 from pipeline.settings import home

@@ -38,3 +38,31 @@ def document() -> Callable[..., Document]:
         return Document.model_validate(values | fields)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LLaMA of four narrow layers with random weights and a byte-level tokenizer of its own."""
+    import torch  # noqa: PLC0415 - most tests need no model
+    from tokenizers import ByteLevelBPETokenizer  # noqa: PLC0415
+    from transformers import (  # noqa: PLC0415
+        LlamaConfig,
+        LlamaForCausalLM,
+        PreTrainedTokenizerFast,
+    )
+
+    folder = tmp_path_factory.mktemp("tiny-backbone")
+    tokens = ByteLevelBPETokenizer()
+    words = "Return the size of a file. Open a socket and read bytes. Sort the list of numbers."
+    tokens.train_from_iterator([words] * 4, vocab_size=400, special_tokens=["<s>", "</s>"])
+    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"}
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokens._tokenizer, **names)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1,
+        pad_token_id=1,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

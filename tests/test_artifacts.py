@@ -16,15 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.artifacts import (
-    MANIFEST,
-    IndexEntry,
-    Reference,
-    Store,
-    canonical,
-    stage_key,
-    write_atomically,
-)
+from pipeline.artifacts import MANIFEST, IndexEntry, Reference, Store, canonical, stage_key
+from pipeline.disk import write_atomically
 from pipeline.errors import ArtifactError, ResourceError
 from pipeline.records import Document
 from pipeline.settings import Home

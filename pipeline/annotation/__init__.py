@@ -1,0 +1,1 @@
+"""Annotators: opinions of how similar the two texts of a pair are."""

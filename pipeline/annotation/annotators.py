@@ -88,7 +88,9 @@ class Likelihood:
         from pipeline.annotation.likelihood import LikelihoodModel  # noqa: PLC0415 - torch
 
         encoder = self._setting.encoder
-        model = LikelihoodModel(encoder.backbone, self._prompt, encoder.max_length, self._setting.home)
+        model = LikelihoodModel(
+            encoder.backbone, self._prompt, encoder.max_length, self._setting.home
+        )
         alone = self._alone(model, [text for pair in pairs.values() for text in pair], journal)
         scores: dict[str, float] = {}
         order = sorted(pairs, key=lambda key: len(pairs[key][0]) + len(pairs[key][1]))
@@ -101,7 +103,9 @@ class Likelihood:
             scores |= part
         return scores
 
-    def _alone(self, model: LikelihoodScorer, texts: list[str], journal: Journal) -> dict[str, float]:
+    def _alone(
+        self, model: LikelihoodScorer, texts: list[str], journal: Journal
+    ) -> dict[str, float]:
         owner = f"{self.identity}-alone"
         keys = {text: text_id(text) for text in texts}
         known = _scores(journal.read(owner, sorted(set(keys.values()))))

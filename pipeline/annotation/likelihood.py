@@ -8,15 +8,15 @@ filled in with a. Zero says that a tells nothing about b; a copy scores close to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from pipeline.encoder import backbone
-from pipeline.encoder.transformer import device, fast_dtype
+from pipeline.encoder.transformer import by_length, device, fast_dtype
 from pipeline.progress import Progress
 from pipeline.prompts import Prompt
 from pipeline.settings import Home
@@ -35,10 +35,10 @@ class LikelihoodModel:
     def __init__(self, name: str, prompt: Prompt, max_length: int, home: Home) -> None:
         place = backbone.folder(name, home)
         self.tokenizer = AutoTokenizer.from_pretrained(place)
-        self.model = AutoModelForCausalLM.from_pretrained(
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             place, dtype=fast_dtype(), use_safetensors=True, trust_remote_code=False
-        ).to(device())
-        self.model.eval()
+        )
+        self.model = torch.nn.Module.to(model, device()).eval()
         self.prompt, self.max_length = prompt, max_length
         start = self.tokenizer.bos_token_id
         self._start = [start if start is not None else self.tokenizer.eos_token_id]
@@ -65,7 +65,7 @@ class LikelihoodModel:
     def _after(self, given: str, text: str) -> Continuation:
         ids = self.tokenizer(given, add_special_tokens=False)["input_ids"]
         if len(ids) > self.max_length:
-            given = self.tokenizer.decode(ids[: self.max_length])
+            given = str(self.tokenizer.decode(ids[: self.max_length]))
         context = self.tokenizer(self.prompt.render(text=given), add_special_tokens=False)
         return Continuation(context["input_ids"], self._text_ids(text))
 
@@ -75,9 +75,12 @@ class LikelihoodModel:
 
     def _log_likelihoods(self, rows: Sequence[Continuation], label: str) -> list[float]:
         values = [0.0] * len(rows)
+        lengths = [len(row.context) + len(row.text) for row in rows]
         with torch.inference_mode(), Progress(label, len(rows), "text") as progress:
-            for chosen in _batches(rows, max_tokens=4_096):
-                for index, value in zip(chosen, self._batch([rows[i] for i in chosen]), strict=True):
+            for chosen in by_length(lengths, max_tokens=1_024):
+                for index, value in zip(
+                    chosen, self._batch([rows[i] for i in chosen]), strict=True
+                ):
                     values[index] = value
                 progress.advance(len(chosen))
         return values
@@ -105,13 +108,3 @@ class LikelihoodModel:
             logits = self.model.lm_head(part).float()
             parts.append(-torch.nn.functional.cross_entropy(logits, wanted, reduction="none"))
         return torch.cat(parts)
-
-
-def _batches(rows: Sequence[Continuation], max_tokens: int) -> Iterator[list[int]]:
-    lengths = [len(row.context) + len(row.text) for row in rows]
-    order = sorted(range(len(rows)), key=lambda index: -lengths[index])
-    start = 0
-    while start < len(order):
-        size = max(1, max_tokens // lengths[order[start]])
-        yield order[start : start + size]
-        start += size

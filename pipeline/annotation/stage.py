@@ -29,7 +29,7 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     summary: dict[str, object] = {}
     for name in config.label.annotators:
         start = time.perf_counter()
-        annotator = annotator_named(name)(setting)
+        annotator = build(name, setting)
         asked = [(pair.id, (pair.sentence1, pair.sentence2)) for pair in pairs]
         part, reused = _annotations(annotator, asked)
         rows += part
@@ -51,7 +51,7 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     return draft.reference
 
 
-def annotator_named(name: str) -> type[Annotator]:
+def build(name: str, setting: Setting) -> Annotator:
     """Return the annotator called ``name``.
 
     Raises:
@@ -60,7 +60,7 @@ def annotator_named(name: str) -> type[Annotator]:
     if name not in ANNOTATORS:
         message = f"label.annotators: there is no {name!r}; there are {', '.join(ANNOTATORS)}"
         raise ConfigError(message)
-    return ANNOTATORS[name]  # type: ignore[return-value]
+    return ANNOTATORS[name](setting)
 
 
 def _annotations(

@@ -137,5 +137,6 @@ def _by_strategy(labeled: Sequence[LabeledPair]) -> dict[str, dict[str, float]]:
     for pair in labeled:
         found.setdefault(pair.strategy, []).append(pair.score)
     return {
-        name: {"pairs": len(scores), "mean": float(np.mean(scores))} for name, scores in found.items()
+        name: {"pairs": len(scores), "mean": float(np.mean(scores))}
+        for name, scores in found.items()
     }

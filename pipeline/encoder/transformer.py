@@ -16,13 +16,18 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from pipeline.artifacts import stage_key
+from pipeline.disk import file_digest
 from pipeline.encoder import Vectors, backbone
 from pipeline.errors import ArtifactError, InputError
 from pipeline.progress import Progress
 from pipeline.records import Record
 from pipeline.settings import Home
+
+# Its bars would hide ours.
+transformers_logging.disable_progress_bar()
 
 MODEL_FILE: Final = "angle_adapt.json"
 FORMAT_VERSION: Final = 1
@@ -60,7 +65,7 @@ def fast_dtype() -> torch.dtype:
     """Return bfloat16 where the processor multiplies it in hardware, else float32."""
     if torch.cuda.is_available():
         return torch.bfloat16
-    supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - no public name
+    supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if supported else torch.float32
 
 
@@ -68,9 +73,15 @@ class TransformerEncoder:
     """Backbone, tokenizer and spec; the plain implementation of the ``Encoder`` protocol."""
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, spec: EncoderSpec, name: str
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        spec: EncoderSpec,
+        name: str,
     ) -> None:
         self.model, self.tokenizer, self.spec, self.identity = model, tokenizer, spec, name
+        # Small batches stay in a processor's cache; a GPU wants large ones.
+        self.max_tokens = 32_768 if model.device.type == "cuda" else 1_024
         self.pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 
     def encode(self, texts: Sequence[str], label: str = "encode") -> Vectors:
@@ -83,7 +94,7 @@ class TransformerEncoder:
         vectors = np.zeros((len(unique), self.model.config.hidden_size), dtype=np.float32)
         self.model.eval()
         with torch.inference_mode(), Progress(label, len(unique), "text") as progress:
-            for batch in self.batches(rows, max_tokens=4_096):
+            for batch in self.batches(rows):
                 pooled = torch.nn.functional.normalize(self.embed(batch).float(), dim=-1)
                 vectors[batch.rows] = pooled.cpu().numpy()
                 progress.advance(len(batch.rows))
@@ -96,7 +107,9 @@ class TransformerEncoder:
             return []
         plain = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
         cut = [
-            text if len(offsets) <= self.spec.max_length else text[: offsets[self.spec.max_length - 1][1]]
+            text
+            if len(offsets) <= self.spec.max_length
+            else text[: offsets[self.spec.max_length - 1][1]]
             for text, offsets in zip(texts, plain["offset_mapping"], strict=True)
         ]
         before, _, after = self.spec.template.partition("{text}")
@@ -104,15 +117,10 @@ class TransformerEncoder:
         ids: list[list[int]] = self.tokenizer(wrapped)["input_ids"]
         return ids
 
-    def batches(self, rows: list[list[int]], max_tokens: int) -> Iterator[Batch]:
+    def batches(self, rows: list[list[int]]) -> Iterator[Batch]:
         """Yield batches of at most ``max_tokens`` tokens, padding included, longest first."""
-        order = sorted(range(len(rows)), key=lambda index: -len(rows[index]))
-        start = 0
-        while start < len(order):
-            size = max(1, max_tokens // len(rows[order[start]]))
-            chosen = order[start : start + size]
+        for chosen in by_length([len(row) for row in rows], self.max_tokens):
             yield pad([rows[index] for index in chosen], chosen, self.pad_id)
-            start += size
 
     def embed(self, batch: Batch) -> Tensor:
         """Return pooled vectors, shape (texts, dimensions), in the model's precision.
@@ -121,12 +129,25 @@ class TransformerEncoder:
         attention mask is needed.
         """
         tokens, lengths = batch.tokens.to(self.model.device), batch.lengths.to(self.model.device)
-        hidden = self.model(input_ids=tokens, use_cache=False).last_hidden_state
+        return self.pool(self.model(input_ids=tokens, use_cache=False).last_hidden_state, lengths)
+
+    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Return one vector a text from hidden states padded on the right."""
         if self.spec.pooling == "last":
             return hidden[torch.arange(len(lengths), device=hidden.device), lengths - 1]
         real = torch.arange(hidden.shape[1], device=hidden.device)[None, :] < lengths[:, None]
-        total = (hidden.float() * real[..., None]).sum(dim=1)
+        total: Tensor = (hidden.float() * real[..., None]).sum(dim=1)
         return total / lengths[:, None]
+
+
+def by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
+    """Yield indices of texts of like length, longest first, ``max_tokens`` tokens with padding."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    start = 0
+    while start < len(order):
+        size = max(1, max_tokens // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
 
 
 def pad(rows: list[list[int]], indices: list[int], pad_id: int) -> Batch:
@@ -138,7 +159,9 @@ def pad(rows: list[list[int]], indices: list[int], pad_id: int) -> Batch:
     return Batch(indices, tokens, lengths)
 
 
-def load_backbone(spec: EncoderSpec, home: Home, dtype: torch.dtype | None = None) -> TransformerEncoder:
+def load_backbone(
+    spec: EncoderSpec, home: Home, dtype: torch.dtype | None = None
+) -> TransformerEncoder:
     """Return the frozen backbone as an encoder; no LM head is loaded.
 
     Raises:
@@ -169,7 +192,7 @@ def load_model(path: Path, home: Home, dtype: torch.dtype | None = None) -> Tran
     """
     from peft import PeftModel  # noqa: PLC0415 - needed only for adapted models
 
-    spec = read_spec(path)
+    spec = read_description(path).encoder
     encoder = load_backbone(spec, home, torch.float32)
     adapted = PeftModel.from_pretrained(encoder.model, str(path))
     dtype = dtype or fast_dtype()
@@ -178,17 +201,33 @@ def load_model(path: Path, home: Home, dtype: torch.dtype | None = None) -> Tran
     return TransformerEncoder(merged, encoder.tokenizer, spec, _identity(spec, digest, dtype))
 
 
-def read_spec(path: Path) -> EncoderSpec:
-    """Return how the model in ``path`` makes vectors."""
+class ModelDescription(Record):
+    """What a model directory says of itself, beside the adapter."""
+
+    format_version: int
+    encoder: EncoderSpec
+    backbone_identity: str
+    first_layer: int  # the lowest layer that has adapters
+    train: dict[str, Any]
+
+
+def read_description(path: Path) -> ModelDescription:
+    """Return how the model in ``path`` makes vectors, and where it came from.
+
+    Raises:
+        InputError: when ``path`` is not a model of ours.
+        ArtifactError: when it was written by another version.
+    """
     try:
         saved = json.loads((path / MODEL_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         message = f"{path} is not a model of ours: {MODEL_FILE} is missing or unreadable"
         raise InputError(message) from error
     if saved.get("format_version") != FORMAT_VERSION:
-        message = f"{path} has model format {saved.get('format_version')}; this version reads {FORMAT_VERSION}"
+        found = saved.get("format_version")
+        message = f"{path} has model format {found}; this version reads {FORMAT_VERSION}"
         raise ArtifactError(message)
-    return EncoderSpec.model_validate(saved["encoder"])
+    return ModelDescription.model_validate(saved)
 
 
 def _weights_digest(path: Path) -> str:
@@ -196,7 +235,7 @@ def _weights_digest(path: Path) -> str:
     if not weights.is_file():
         message = f"{path} is incomplete: {weights.name} is missing"
         raise InputError(message)
-    return backbone.file_digest(weights)
+    return file_digest(weights)
 
 
 def _identity(spec: EncoderSpec, adapter: str, dtype: torch.dtype) -> str:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pipeline import gold, settings
+from pipeline import gold
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig
 from pipeline.evaluation import overlap
@@ -40,10 +40,10 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
 
 
 def _encoders(model: Reference, config: DomainConfig, store: Store) -> tuple[Encoder, Encoder]:
-    """Return the backbone, whose vectors are kept between runs, and the trained model."""
-    from pipeline.encoder import cache, transformer  # noqa: PLC0415 - torch only when needed
+    """Return the backbone and the trained model as it loads from disk."""
+    from pipeline.encoder import layers, transformer  # noqa: PLC0415 - torch only when needed
 
-    home = settings.home()
-    spec = transformer.EncoderSpec(**config.encoder.model_dump())
-    base = cache.VectorCache(transformer.load_backbone(spec, home), home.journal)
-    return base, transformer.load_model(store.path(model), home)
+    place = store.path(model)
+    base = transformer.load_backbone(transformer.EncoderSpec.of(config.encoder), store.home)
+    adapted = transformer.load_model(place, store.home)
+    return layers.share_lower(base, adapted, transformer.read_description(place).first_layer)

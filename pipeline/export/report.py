@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.artifacts import Reference, Store, write_atomically
+from pipeline.artifacts import Reference, Store
+from pipeline.disk import write_atomically
 from pipeline.export import plots
 from pipeline.export.rendering import render
 from pipeline.export.report_data import gather

@@ -1,12 +1,13 @@
 """Ways to propose pairs. Adding one is a function and a line in ``STRATEGIES``.
 
-A strategy sees the texts of the train documents and proposes pairs of their indices. Every choice is
-made by a hash of the texts concerned, not by a running random generator, so adding or changing one
+A strategy sees the texts of the train documents and proposes pairs of their indices. Every choice
+is made by a hash of the texts concerned, not by a running random generator, so changing one
 document moves only the pairs near it, and labels that are already paid for stay in use.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,7 +82,7 @@ def lexical(texts: Texts) -> Iterator[Proposal]:
 def random(texts: Texts) -> Iterator[Proposal]:
     """Pair texts that have nothing to do with each other, by the order of their hashes."""
     order = sorted(range(len(texts.leads)), key=lambda i: texts.draw("random", texts.leads[i]))
-    for first, second in zip(order, order[1:], strict=False):
+    for first, second in itertools.pairwise(order):
         yield texts.leads[first], texts.leads[second], first, second
 
 

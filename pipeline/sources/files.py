@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from pipeline import config as configuration
-from pipeline.artifacts import file_digest
 from pipeline.config import CollectSettings
+from pipeline.disk import file_digest
 from pipeline.errors import InputError
 from pipeline.records import Document, text_id
 from pipeline.sources.tables import TABLES, cell, read_text

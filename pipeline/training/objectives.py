@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-
 _NOTHING: Final = -1e4  # a logit whose exponential is 0 in float32; finite, so gradients are too
 
 
@@ -66,12 +65,12 @@ def angle(batch: PairBatch, temperature: float) -> Tensor:
     symmetric, 0 at x = y, pi at x = -y. This is the phase difference that the paper's equation
     means; the formula its authors released has its optimum elsewhere (see docs/decisions/0003).
     """
-    left, right = batch.left.float(), batch.right.float()
+    left, right = normalize(batch.left.float(), dim=-1), normalize(batch.right.float(), dim=-1)
     (a, b), (c, d) = left.chunk(2, dim=-1), right.chunk(2, dim=-1)
-    norms = left.norm(dim=-1) * right.norm(dim=-1) + 1e-12
-    real = (a * c + b * d).sum(dim=-1) / norms
-    imaginary = (b * c - a * d).sum(dim=-1) / norms
-    phase = torch.atan2((imaginary.square() + 1e-12).sqrt(), real)
+    real, imaginary = (a * c + b * d).sum(dim=-1), (b * c - a * d).sum(dim=-1)
+    # A zero vector has no direction: a right angle, and no gradient.
+    zero = (real == 0) & (imaginary == 0)
+    phase = torch.atan2((imaginary.square() + 1e-12).sqrt().masked_fill(zero, 1.0), real)
     return ranking(-phase / math.pi, batch.score.float(), temperature)
 
 

@@ -20,7 +20,7 @@ from pipeline.encoder.transformer import (
     FORMAT_VERSION,
     MODEL_FILE,
     EncoderSpec,
-    TransformerEncoder,
+    ModelDescription,
     load_backbone,
 )
 from pipeline.errors import NotEnoughText
@@ -42,7 +42,7 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     spec = EncoderSpec.of(config.encoder)
     encoder = load_backbone(spec, store.home)
     trainer = Trainer(encoder, pairs, config.train)
-    history = trainer.run(dev_score(encoder, dev) if dev else None)
+    history = trainer.run(dev_score(trainer, dev) if dev else None)
     with store.create("model") as draft:
         save(trainer, spec, config, draft.path)
         draft.rows = history.steps
@@ -66,14 +66,15 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     return draft.reference
 
 
-def dev_score(encoder: TransformerEncoder, dev: list[GoldPair]) -> Callable[[], float]:
-    """Return a function that scores the encoder, as it is then, on the gold dev pairs."""
-    left, right = [pair.sentence1 for pair in dev], [pair.sentence2 for pair in dev]
+def dev_score(trainer: Trainer, dev: list[GoldPair]) -> Callable[[], float]:
+    """Return a function that scores the model, as it is then, on the gold dev pairs."""
+    texts = [pair.sentence1 for pair in dev] + [pair.sentence2 for pair in dev]
+    hidden = trainer.split.lower(trainer.encoder.token_ids(texts), "dev pairs")
     wanted = np.array([pair.score for pair in dev])
 
     def score() -> float:
-        vectors = encoder.encode(left + right, "dev pairs")
-        cosines = cosine(vectors[: len(left)], vectors[len(left) :])
+        vectors = trainer.vectors(hidden)
+        cosines = cosine(vectors[: len(dev)], vectors[len(dev) :])
         value = float(spearmanr(cosines, wanted).statistic)
         return value if np.isfinite(value) else 0.0
 
@@ -89,11 +90,12 @@ def save(trainer: Trainer, spec: EncoderSpec, config: DomainConfig, folder: Path
     settings["base_model_name_or_path"] = spec.backbone
     adapter.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     trainer.encoder.tokenizer.save_pretrained(str(folder))
-    description = {
-        "format_version": FORMAT_VERSION,
-        "encoder": spec.model_dump(),
-        "backbone_identity": backbone.identity(spec.backbone, spec.revision),
-        "train": config.train.model_dump(mode="json"),
-    }
-    text = json.dumps(description, indent=2, sort_keys=True) + "\n"
+    description = ModelDescription(
+        format_version=FORMAT_VERSION,
+        encoder=spec,
+        backbone_identity=backbone.identity(spec.backbone, spec.revision),
+        first_layer=trainer.first_layer,
+        train=config.train.model_dump(mode="json"),
+    )
+    text = description.model_dump_json(indent=2) + "\n"
     (folder / MODEL_FILE).write_text(text, encoding="utf-8")

@@ -1,0 +1,312 @@
+"""The likelihood annotator: the formula, whatever the batch; and never a question asked twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import prompts
+from pipeline.annotation import annotators, likelihood
+from pipeline.annotation.annotators import Likelihood, Setting
+from pipeline.annotation.likelihood import LikelihoodModel
+from pipeline.config import EncoderSettings, LabelSettings
+from pipeline.errors import InputError
+from pipeline.journal import Journal
+from pipeline.records import pair_id
+from pipeline.settings import Home, home
+
+MAX_LENGTH = 24
+PROMPT = prompts.load(LabelSettings().prompt)
+TEXTS = [
+    "Return the size of a file.",
+    "Open a socket.",
+    "Sort the list of numbers, then read the bytes of the file from a socket. " * 4,
+    "x",
+    "",
+]
+PAIRS = [(a, b) for i, a in enumerate(TEXTS) for b in TEXTS[i + 1 :]]
+
+
+@pytest.fixture(autouse=True)
+def _in_full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(likelihood, "fast_dtype", lambda: torch.float32)
+
+
+@pytest.fixture
+def model(tiny_backbone: Path, tmp_path: Path) -> LikelihoodModel:
+    return LikelihoodModel(str(tiny_backbone), PROMPT, MAX_LENGTH, Home(tmp_path))
+
+
+@pytest.fixture
+def setting(tiny_backbone: Path, tmp_path: Path) -> Setting:
+    encoder = EncoderSettings(backbone=str(tiny_backbone), max_length=MAX_LENGTH)
+    return Setting(LabelSettings(), encoder, Home(tmp_path / "home"), TEXTS)
+
+
+def slow_log_likelihood(model: LikelihoodModel, context: list[int], text: list[int]) -> float:
+    """One text, one token at a time, logits of every position."""
+    values = []
+    for end in range(len(text)):
+        with torch.no_grad():
+            logits = model.model(input_ids=torch.tensor([context + text[:end]])).logits
+        values.append(float(torch.log_softmax(logits[0, -1].float(), dim=-1)[text[end]]))
+    return sum(values) / len(values)
+
+
+def slow_score(model: LikelihoodModel, first: str, second: str) -> float:
+    """The formula of the module, written out."""
+
+    def ids(text: str) -> list[int]:
+        return list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def one_way(given: str, text: str) -> float:
+        tokens = ids(" " + text)[:MAX_LENGTH]
+        if len(ids(given)) > MAX_LENGTH:
+            given = model.tokenizer.decode(ids(given)[:MAX_LENGTH])
+        context = ids(f"Sentence: {given}\nParaphrase:")
+        alone = slow_log_likelihood(model, [model.tokenizer.bos_token_id], tokens)
+        return 1 - slow_log_likelihood(model, context, tokens) / alone
+
+    return (one_way(first, second) + one_way(second, first)) / 2
+
+
+def scores(model: LikelihoodModel, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    return model.scores(pairs, model.alone([text for pair in pairs for text in pair]))
+
+
+def test_scores_are_those_of_the_slow_formula(model: LikelihoodModel) -> None:
+    """Long texts are cut, an empty one is a text like any other."""
+    expected = [slow_score(model, *pair) for pair in PAIRS]
+    assert scores(model, PAIRS) == pytest.approx(expected, abs=1e-5)
+    assert np.std(expected) > 1e-3
+
+
+def test_a_score_depends_on_its_pair_alone(model: LikelihoodModel) -> None:
+    """Not on the order of the pairs, what else is in the batch, or which text comes first."""
+    together = scores(model, PAIRS)
+    backwards = scores(model, PAIRS[::-1])[::-1]
+    swapped = scores(model, [(b, a) for a, b in PAIRS])
+    alone = [scores(model, [pair])[0] for pair in PAIRS]
+    for other in (backwards, swapped, alone):
+        assert other == pytest.approx(together, abs=1e-5)
+
+
+def test_only_the_beginning_of_a_long_text_counts(model: LikelihoodModel) -> None:
+    long, other = TEXTS[2], TEXTS[0]
+    same, different = scores(model, [(long + " And more.", other), ("And more. " + long, other)])
+    (expected,) = scores(model, [(long, other)])
+    assert same == pytest.approx(expected, abs=1e-6)
+    assert different != pytest.approx(expected, abs=1e-4)
+
+
+def test_each_text_is_scored_alone_once(model: LikelihoodModel) -> None:
+    rows: list[int] = []
+    model.model.model.register_forward_hook(lambda *args: rows.append(len(args[-1][0])))
+    alone = model.alone(TEXTS * 3)
+    assert sum(rows) == len(TEXTS)
+    assert list(alone) == TEXTS
+
+
+def test_a_folder_that_is_no_backbone_is_refused(tmp_path: Path, setting: Setting) -> None:
+    empty = setting._replace(encoder=EncoderSettings(backbone=str(tmp_path)))
+    with pytest.raises(InputError, match="cannot load the backbone"):
+        Likelihood(empty).annotate([("Open a file.", "Close it.")])
+
+
+class Asked:
+    """Counts, on the real model, the pairs and the lone texts it is asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pairs: list[tuple[str, str]] = []
+        self.texts: list[str] = []
+        self.loaded = 0
+        load, of_pairs, alone = (
+            LikelihoodModel.__init__, LikelihoodModel.scores, LikelihoodModel.alone
+        )  # fmt: skip
+
+        def counted_load(*args: object) -> None:
+            self.loaded += 1
+            load(*args)  # type: ignore[arg-type]
+
+        def counted_pairs(
+            model: LikelihoodModel, pairs: list[tuple[str, str]], alone: dict[str, float]
+        ) -> list[float]:
+            self.pairs += pairs
+            return of_pairs(model, pairs, alone)
+
+        def counted_alone(model: LikelihoodModel, texts: list[str]) -> dict[str, float]:
+            self.texts += texts
+            return alone(model, texts)
+
+        monkeypatch.setattr(LikelihoodModel, "__init__", counted_load)
+        monkeypatch.setattr(LikelihoodModel, "scores", counted_pairs)
+        monkeypatch.setattr(LikelihoodModel, "alone", counted_alone)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    return Asked(monkeypatch)
+
+
+def test_the_journal_answers_the_second_time_and_no_model_is_loaded(
+    setting: Setting, asked: Asked
+) -> None:
+    first = Likelihood(setting).annotate(PAIRS)
+    again = Likelihood(setting).annotate([(b, a) for a, b in PAIRS])
+    assert (first.reused, again.reused) == (0, len(PAIRS))
+    assert again.scores == first.scores
+    assert asked.loaded == 1
+    assert len(asked.pairs) == len(PAIRS)
+    assert sorted(asked.texts) == sorted(TEXTS)
+
+
+def test_adding_pairs_asks_for_those_only(setting: Setting, asked: Asked) -> None:
+    new = [(TEXTS[0], "Read a file."), ("Read a file.", "Read the bytes of a list.")]
+    before = Likelihood(setting).annotate(PAIRS[:4])
+    asked.pairs, asked.texts = [], []
+    after = Likelihood(setting).annotate(new + PAIRS[:4])
+    assert after.reused == 4
+    assert after.scores[2:] == before.scores
+    assert {pair_id(*pair) for pair in asked.pairs} == {pair_id(*pair) for pair in new}
+    assert set(asked.texts) == {"Read a file.", "Read the bytes of a list."}
+
+
+def test_what_decides_the_scores_decides_what_is_reused(setting: Setting, asked: Asked) -> None:
+    Likelihood(setting).annotate(PAIRS[:2])
+    other = setting._replace(encoder=setting.encoder.model_copy(update={"max_length": 8}))
+    assert Likelihood(other).annotate(PAIRS[:2]).reused == 0
+    pooled = setting._replace(encoder=setting.encoder.model_copy(update={"pooling": "mean"}))
+    assert Likelihood(pooled).annotate(PAIRS[:2]).reused == 2
+    assert len(asked.pairs) == 4
+
+
+def test_the_chunk_size_changes_no_score(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = Likelihood(setting).annotate(PAIRS).scores
+    monkeypatch.setattr(annotators, "_CHUNK", 3)
+    chunked = Likelihood(setting._replace(home=Home(tmp_path / "other"))).annotate(PAIRS).scores
+    assert chunked == pytest.approx(whole, abs=1e-5)
+
+
+def test_a_score_does_not_depend_on_texts_that_differ_in_case_only(
+    setting: Setting, tmp_path: Path
+) -> None:
+    pair, other = ("Open a socket.", "Return a file."), ("OPEN A SOCKET.", "Sort the list.")
+    (expected,) = Likelihood(setting).annotate([pair]).scores
+    elsewhere = setting._replace(home=Home(tmp_path / "other"))
+    found = Likelihood(elsewhere).annotate([pair, other]).scores[0]
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_interruption_loses_at_most_a_chunk_of_lone_texts(
+    setting: Setting, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(annotators, "_CHUNK", 4)
+    texts = [f"Read {number} bytes." for number in range(24)]
+    pairs = list(zip(texts[::2], texts[1::2], strict=True))
+    write, written = Journal.write, []
+
+    def interrupted(journal: Journal, owner: str, values: dict[str, bytes]) -> None:
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        write(journal, owner, values)
+        written.append(len(values))
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Journal, "write", interrupted)
+        Likelihood(setting).annotate(pairs)
+    assert max(written) <= 4
+    asked.texts = []
+    Likelihood(setting).annotate(pairs)
+    assert len(asked.texts) == len(texts) - sum(written)
+
+
+DRIVER = """
+import sys, time
+from pathlib import Path
+
+from pipeline.annotation import annotators
+from pipeline.config import EncoderSettings, LabelSettings
+from pipeline.settings import Home
+
+backbone, home, log, hang = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+annotators._CHUNK = 3
+texts = [f"Read {number} bytes of the file." for number in range(13)]
+pairs = list(zip(texts, texts[1:]))
+
+if hang:
+    from pipeline.annotation.likelihood import LikelihoodModel
+    scores, chunks = LikelihoodModel.scores, []
+
+    def traced(model, pairs, alone):
+        chunks.append(len(pairs))
+        with log.open("a") as stream:
+            stream.write("".join(f"{pair[0]}\\n" for pair in pairs))
+        if len(chunks) == hang:
+            print("hanging", flush=True)
+            time.sleep(600)
+        return scores(model, pairs, alone)
+
+    LikelihoodModel.scores = traced
+
+encoder = EncoderSettings(backbone=backbone, max_length=24)
+annotator = annotators.Likelihood(annotators.Setting(LabelSettings(), encoder, Home(home), texts))
+print(annotator.annotate(pairs).reused, "torch" in sys.modules, flush=True)
+"""
+
+
+def driver(tiny: Path, folder: Path, hang: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", DRIVER, str(tiny), str(folder), str(folder / "log"), str(hang)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_killed_run_asks_again_for_the_chunk_in_flight_only(
+    tiny_backbone: Path, tmp_path: Path
+) -> None:
+    """The run is killed in its third chunk of three pairs, then continued, then repeated."""
+    with driver(tiny_backbone, tmp_path, hang=3) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "hanging\n"
+        os.kill(first.pid, signal.SIGKILL)
+    asked = (tmp_path / "log").read_text().splitlines()
+    assert len(asked) == 9
+    (tmp_path / "log").unlink()
+    with driver(tiny_backbone, tmp_path, hang=99) as second:
+        assert second.communicate(timeout=120)[0] == "6 True\n"
+    again = (tmp_path / "log").read_text().splitlines()
+    assert not set(again) & set(asked[:6])
+    assert set(again) | set(asked[:6]) == {f"Read {number} bytes of the file." for number in range(12)}
+    with driver(tiny_backbone, tmp_path, hang=0) as third:
+        assert third.communicate(timeout=120)[0] == "12 False\n"
+
+
+def test_the_embedded_model_scores_paraphrases_above_unrelated_texts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    paraphrases = [
+        ("Return the number of items in a list.", "Give back how many elements a list has."),
+        ("Open the file for reading.", "Opens a file so that its content can be read."),
+        ("Wait until the thread has finished.", "Block until the thread terminates."),
+        ("Sort the list in place.", "Put the items of the list in order, without a copy."),
+    ]
+    unrelated = [(a, paraphrases[i - 1][1]) for i, (a, _) in enumerate(paraphrases)]
+    texts = [text for pair in paraphrases for text in pair]
+    own = Home(tmp_path)
+    own.root.mkdir(exist_ok=True)
+    home().backbones.mkdir(parents=True, exist_ok=True)
+    own.backbones.symlink_to(home().backbones)  # converted once a session
+    annotator = Likelihood(Setting(LabelSettings(), EncoderSettings(), own, texts))
+    found = annotator.annotate(paraphrases + unrelated).scores
+    assert min(found[:4]) > max(found[4:])
+    (copy,) = annotator.annotate([(texts[0], texts[0])]).scores
+    assert max(found) < copy <= 1
