@@ -13,6 +13,7 @@ import typer
 from benchmarks import _machine, _tables
 from benchmarks._claims import BENCHMARKS
 from benchmarks._record import Result, store
+from flows import terminal
 from pipeline.errors import AngleAdaptError
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Which one to run.")]
@@ -94,6 +95,7 @@ def as_text(result: Result) -> str:
 
 def main() -> None:
     """Run the command line."""
+    terminal.end_like_interrupts()  # so that nothing a benchmark started outlives it
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         app(prog_name="python -m benchmarks")

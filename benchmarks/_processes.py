@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Self
@@ -79,6 +79,7 @@ class Watch:
         ) as process:  # fmt: skip
             root = psutil.Process(process.pid)
             try:
+                self._sample(root, own, detached)
                 while not _ended(process):
                     self._sample(root, own, detached)
             except BaseException:
@@ -114,7 +115,7 @@ class Watch:
             detached.sample(away)
 
 
-def end(processes: Sequence[psutil.Process] | set[psutil.Process]) -> None:
+def end(processes: Collection[psutil.Process]) -> None:
     """End ``processes`` and their children: asked first, killed when they do not listen."""
     everyone = set(processes)
     for process in processes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ hand. To measure again:
     python -m benchmarks NAME --json benchmarks/results/NAME.json
     python -m benchmarks --tables
 """
+WIDTH: Final = 100
 SIGNS: Final = {"<=": "≤", ">=": "≥"}
 
 
@@ -40,7 +42,7 @@ def page(benchmarks: Mapping[str, Benchmark], results: Sequence[Result]) -> str:
     parts = [INTRODUCTION]
     for name, benchmark in benchmarks.items():
         own = [result for result in results if result.name == name]
-        parts.append(f"## {name}\n\n{benchmark.claim}\n")
+        parts.append(f"## {name}\n\n{textwrap.fill(benchmark.claim, WIDTH)}\n")
         parts += [_section(result) for result in own] or ["Not measured yet.\n"]
     return "\n".join(parts)
 

@@ -23,7 +23,7 @@ P = ParamSpec("P")
 
 INTERRUPTED: Final = "interrupted; run the same command again to continue"
 OUT_OF_MEMORY: Final = (
-    "out of memory: lower train.micro_batch_tokens or mine.pairs, or use a machine with more"
+    "out of memory: lower train.batch_pairs or mine.pairs, or use a machine with more"
 )
 
 

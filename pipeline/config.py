@@ -52,7 +52,7 @@ class CleanSettings(Section):
 class MineSettings(Section):
     """Which pairs are worth asking an annotator about."""
 
-    pairs: int = Field(1_000, ge=10)
+    pairs: int = Field(800, ge=10)
     shares: dict[str, Fraction] = Field(
         default_factory=lambda: {
             "same_document": 0.3,
@@ -95,7 +95,7 @@ class EncoderSettings(Section):
 class TrainSettings(Section):
     """LoRA and the AnglE objectives."""
 
-    epochs: float = Field(2.0, gt=0)
+    epochs: float = Field(1.0, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
     batch_pairs: int = Field(32, ge=2)
     chunk_tokens: int = Field(512, ge=64, description="tokens run at a time; for speed alone")
@@ -114,7 +114,7 @@ class TrainSettings(Section):
     in_batch_temperature: float = Field(0.05, gt=0)
     angle_temperature: float = Field(1.0, gt=0)
     positive_threshold: Fraction = Field(0.9, description="labels at or above it are positives")
-    evaluations: int = Field(4, ge=1, description="times the dev pairs are scored while training")
+    evaluations: int = Field(3, ge=1, description="times the dev pairs are scored while training")
     patience: int = Field(3, ge=1, description="evaluations without a gain before stopping")
     seed: int = 13
 

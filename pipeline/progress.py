@@ -20,8 +20,9 @@ class Progress:
     def __init__(self, label: str, total: int, unit: str) -> None:
         self.label, self.total, self.unit = label, total, unit
         self.done = 0
+        shown = bool(label) and sys.stderr.isatty()
         self._bar: tqdm[None] = tqdm(
-            total=total or None, desc=label, unit=unit, disable=not sys.stderr.isatty(), leave=False
+            total=total or None, desc=label, unit=unit, disable=not shown, leave=False
         )
         self._start = self._logged = time.monotonic()
 
@@ -38,7 +39,8 @@ class Progress:
         if figures:
             self._bar.set_postfix(figures, refresh=False)
         now = time.monotonic()
-        if self._bar.disable and self.total and now - self._logged > _LOG_EVERY:
+        unseen = self._bar.disable and self.label and self.total
+        if unseen and now - self._logged > _LOG_EVERY:
             self._logged = now
             remaining = (now - self._start) * (self.total - self.done) / self.done
             shown = "".join(f", {name} {value}" for name, value in figures.items())

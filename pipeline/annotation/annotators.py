@@ -7,7 +7,6 @@ score on a scale of its own, higher for more similar, or none with a reason.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Final, NamedTuple, Protocol
@@ -21,13 +20,12 @@ from pipeline.config import EncoderSettings, LabelSettings
 from pipeline.encoder import backbone, cosine
 from pipeline.encoder.cache import VectorCache
 from pipeline.journal import Journal
+from pipeline.progress import Progress
 from pipeline.records import pair_id, text_id
 from pipeline.settings import Home
 
-log = logging.getLogger(__name__)
-
 TextPair = tuple[str, str]
-_CHUNK: Final = 256  # pairs asked before they are committed
+_CHUNK: Final = 64  # pairs asked before they are committed
 
 
 class Opinions(NamedTuple):
@@ -94,13 +92,14 @@ class Likelihood:
         alone = self._alone(model, [text for pair in pairs.values() for text in pair], journal)
         scores: dict[str, float] = {}
         order = sorted(pairs, key=lambda key: len(pairs[key][0]) + len(pairs[key][1]))
-        for start in range(0, len(order), _CHUNK):
-            chunk = order[start : start + _CHUNK]
-            log.info("likelihood: pairs %d to %d of %d", start + 1, start + len(chunk), len(order))
-            values = model.scores([pairs[key] for key in chunk], alone)
-            part = dict(zip(chunk, values, strict=True))
-            journal.write(self.identity, _bytes(part))
-            scores |= part
+        with Progress("likelihood of pairs", len(order), "pair") as progress:
+            for start in range(0, len(order), _CHUNK):
+                chunk = order[start : start + _CHUNK]
+                values = model.scores([pairs[key] for key in chunk], alone)
+                part = dict(zip(chunk, values, strict=True))
+                journal.write(self.identity, _bytes(part))
+                scores |= part
+                progress.advance(len(chunk))
         return scores
 
     def _alone(

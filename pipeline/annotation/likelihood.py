@@ -46,9 +46,7 @@ class LikelihoodModel:
     def scores(self, pairs: Sequence[tuple[str, str]], alone: dict[str, float]) -> list[float]:
         """Return the score of each pair; ``alone`` holds log p of each text by itself."""
         directed = [*pairs, *((second, first) for first, second in pairs)]
-        given = self._log_likelihoods(
-            [self._after(first, second) for first, second in directed], "likelihood of pairs"
-        )
+        given = self._log_likelihoods([self._after(first, second) for first, second in directed])
         ratios = [
             1.0 - value / alone[second] for value, (_, second) in zip(given, directed, strict=True)
         ]
@@ -73,7 +71,7 @@ class LikelihoodModel:
         ids: list[int] = self.tokenizer(" " + text, add_special_tokens=False)["input_ids"]
         return ids[: self.max_length]
 
-    def _log_likelihoods(self, rows: Sequence[Continuation], label: str) -> list[float]:
+    def _log_likelihoods(self, rows: Sequence[Continuation], label: str = "") -> list[float]:
         values = [0.0] * len(rows)
         lengths = [len(row.context) + len(row.text) for row in rows]
         with torch.inference_mode(), Progress(label, len(rows), "text") as progress:

@@ -12,8 +12,9 @@ import numpy as np
 
 from pipeline.encoder import Encoder, Vectors
 from pipeline.journal import Journal
+from pipeline.progress import Progress
 
-_CHUNK: Final = 512  # texts encoded before they are committed
+_CHUNK: Final = 128  # texts encoded before they are committed
 
 
 class VectorCache:
@@ -33,12 +34,13 @@ class VectorCache:
         with closing(Journal(self._path)) as journal:
             known = journal.read(self.identity, list(keys.values()))
             missing = sorted((text for text in keys if keys[text] not in known), key=len)
-            for start in range(0, len(missing), _CHUNK):
-                chunk = missing[start : start + _CHUNK]
-                part = f"{label} {start + len(chunk)}/{len(missing)}"
-                vectors = self._encoder.encode(chunk, part)
-                new = {keys[text]: row.tobytes() for text, row in zip(chunk, vectors, strict=True)}
-                journal.write(self.identity, new)
-                known |= new
-        rows = [np.frombuffer(known[keys[text]], dtype=np.float32) for text in texts]
-        return np.stack(rows) if rows else np.zeros((0, 0), dtype=np.float32)
+            with Progress(label, len(missing), "text") as progress:
+                for start in range(0, len(missing), _CHUNK):
+                    chunk = missing[start : start + _CHUNK]
+                    rows = zip(chunk, self._encoder.encode(chunk, label=""), strict=True)
+                    new = {keys[text]: row.tobytes() for text, row in rows}
+                    journal.write(self.identity, new)
+                    known |= new
+                    progress.advance(len(chunk))
+        vectors = [np.frombuffer(known[keys[text]], dtype=np.float32) for text in texts]
+        return np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32)

@@ -13,7 +13,7 @@ from pipeline.sentences import first_and_rest, lead
 
 log = logging.getLogger(__name__)
 
-MAX_WORDS: Final = 40
+MAX_WORDS: Final = 30
 QUERY_WORDS: Final = 4
 ANSWER_WORDS: Final = 6
 FEWEST: Final = 10

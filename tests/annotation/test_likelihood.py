@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import itertools
 import signal
 import subprocess
 import sys
@@ -52,13 +52,14 @@ def setting(tiny_backbone: Path, tmp_path: Path) -> Setting:
 
 
 def slow_log_likelihood(model: LikelihoodModel, context: list[int], text: list[int]) -> float:
-    """One text, one token at a time, logits of every position."""
-    values = []
-    for end in range(len(text)):
-        with torch.no_grad():
-            logits = model.model(input_ids=torch.tensor([context + text[:end]])).logits
-        values.append(float(torch.log_softmax(logits[0, -1].float(), dim=-1)[text[end]]))
-    return sum(values) / len(values)
+    """One text at a time, logits of every position, then token by token."""
+    with torch.no_grad():
+        logits = model.model(input_ids=torch.tensor([context + text])).logits[0].double()
+    total = 0.0
+    for place, token in enumerate(text, start=len(context)):
+        before = logits[place - 1]
+        total += float(before[token] - torch.log(torch.exp(before).sum()))
+    return total / len(text)
 
 
 def slow_score(model: LikelihoodModel, first: str, second: str) -> float:
@@ -238,25 +239,23 @@ from pipeline.annotation import annotators
 from pipeline.config import EncoderSettings, LabelSettings
 from pipeline.settings import Home
 
-backbone, home, log, hang = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+backbone, home, hang = sys.argv[1], Path(sys.argv[2]), sys.argv[3] == "hang"
 annotators._CHUNK = 3
 texts = [f"Read {number} bytes of the file." for number in range(13)]
 pairs = list(zip(texts, texts[1:]))
 
 if hang:
     from pipeline.annotation.likelihood import LikelihoodModel
-    scores, chunks = LikelihoodModel.scores, []
+    scores, done = LikelihoodModel.scores, []
 
-    def traced(model, pairs, alone):
-        chunks.append(len(pairs))
-        with log.open("a") as stream:
-            stream.write("".join(f"{pair[0]}\\n" for pair in pairs))
-        if len(chunks) == hang:
-            print("hanging", flush=True)
+    def hang_in_the_third_chunk(model, pairs, alone):
+        if len(done) == 6:
+            print(*done, sep="|", flush=True)
             time.sleep(600)
+        done.extend(pair[0] for pair in pairs)
         return scores(model, pairs, alone)
 
-    LikelihoodModel.scores = traced
+    LikelihoodModel.scores = hang_in_the_third_chunk
 
 encoder = EncoderSettings(backbone=backbone, max_length=24)
 annotator = annotators.Likelihood(annotators.Setting(LabelSettings(), encoder, Home(home), texts))
@@ -264,28 +263,29 @@ print(annotator.annotate(pairs).reused, "torch" in sys.modules, flush=True)
 """
 
 
-def driver(tiny: Path, folder: Path, hang: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", DRIVER, str(tiny), str(folder), str(folder / "log"), str(hang)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def driver(setting: Setting, how: str) -> subprocess.Popen[str]:
+    where = [setting.encoder.backbone, str(setting.home.root), how]
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, *where], stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_a_killed_run_asks_again_for_the_chunk_in_flight_only(
-    tiny_backbone: Path, tmp_path: Path
+    setting: Setting, asked: Asked
 ) -> None:
-    """The run is killed in its third chunk of three pairs, then continued, then repeated."""
-    with driver(tiny_backbone, tmp_path, hang=3) as first:
+    """Killed in its third chunk of three pairs, then continued, then repeated without a model."""
+    with driver(setting, "hang") as first:
         assert first.stdout is not None
-        assert first.stdout.readline() == "hanging\n"
-        os.kill(first.pid, signal.SIGKILL)
-    asked = (tmp_path / "log").read_text().splitlines()
-    assert len(asked) == 9
-    (tmp_path / "log").unlink()
-    with driver(tiny_backbone, tmp_path, hang=99) as second:
-        assert second.communicate(timeout=120)[0] == "6 True\n"
-    again = (tmp_path / "log").read_text().splitlines()
-    assert not set(again) & set(asked[:6])
-    assert set(again) | set(asked[:6]) == {f"Read {number} bytes of the file." for number in range(12)}
-    with driver(tiny_backbone, tmp_path, hang=0) as third:
+        done = set(first.stdout.readline().strip().split("|"))
+        first.send_signal(signal.SIGKILL)
+    texts = [f"Read {number} bytes of the file." for number in range(13)]
+    pairs = list(itertools.pairwise(texts))
+    assert len(done) == 6
+    opinions = Likelihood(setting).annotate(pairs)
+    assert opinions.reused == 6
+    assert {pair[0] for pair in asked.pairs} == {*texts[:12]} - done
+    assert asked.texts == []
+    with driver(setting, "repeat") as third:
         assert third.communicate(timeout=120)[0] == "12 False\n"
 
 
@@ -307,6 +307,7 @@ def test_the_embedded_model_scores_paraphrases_above_unrelated_texts(
     own.backbones.symlink_to(home().backbones)  # converted once a session
     annotator = Likelihood(Setting(LabelSettings(), EncoderSettings(), own, texts))
     found = annotator.annotate(paraphrases + unrelated).scores
-    assert min(found[:4]) > max(found[4:])
+    for near, far in zip(found[:4], found[4:], strict=True):  # of the same first text
+        assert near > far
     (copy,) = annotator.annotate([(texts[0], texts[0])]).scores
     assert max(found) < copy <= 1
