@@ -34,6 +34,7 @@ from pipeline.settings import Home
 log = logging.getLogger(__name__)
 
 MANIFEST: Final = "MANIFEST.json"
+MEASURED: Final = "measured.json"
 
 
 class Reference(Record):
@@ -119,6 +120,10 @@ class Draft:
         """Write ``value`` as ``name``.json."""
         text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
         (self.path / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+    def write_measured(self, value: Mapping[str, Any]) -> None:
+        """Write what making the artefact took (seconds, requests); not part of its identity."""
+        self.write_json(value, MEASURED.removesuffix(".json"))
 
     def finish(self, reference: Reference) -> None:
         """Remember the reference under which the store committed this draft."""
@@ -242,10 +247,22 @@ class Store:
             raise ArtifactError(message) from error
 
     def json(self, reference: Reference, name: str = "summary") -> dict[str, Any]:
-        """Return the JSON object ``name`` of an artefact."""
-        path = self.path(reference) / f"{name}.json"
-        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        """Return the JSON object ``name`` of an artefact; a summary with what was measured."""
+        loaded: dict[str, Any] = {}
+        for file in (f"{name}.json", MEASURED) if name == "summary" else (f"{name}.json",):
+            path = self.path(reference) / file
+            if path.is_file():
+                loaded = _merged(loaded, json.loads(path.read_text(encoding="utf-8")))
         return loaded
+
+
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return both objects as one, level by level."""
+    both = {
+        key: _merged(one[key], other[key]) if isinstance(one.get(key), dict) else other[key]
+        for key in other
+    }
+    return one | both
 
 
 def _manifest(draft: Draft, kind: str) -> str:
@@ -255,7 +272,7 @@ def _manifest(draft: Draft, kind: str) -> str:
             "sha256": file_digest(path),
         }
         for path in sorted(draft.path.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != MEASURED
     }
     content = {"kind": kind, "rows": draft.rows, "schema_version": SCHEMA_VERSION, "files": files}
     return json.dumps(content, indent=2, sort_keys=True) + "\n"

@@ -61,7 +61,7 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = LlamaConfig(
         hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
         num_key_value_heads=2, vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=1,
-        pad_token_id=1,
+        pad_token_id=1, tie_word_embeddings=True,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

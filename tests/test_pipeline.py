@@ -97,7 +97,7 @@ def test_from_texts_to_a_published_model_and_dataset(
     assert evaluation["gold"]["pairs"] == 26
 
     published = store.path(references["publish"])
-    frame = pd.read_parquet(published / "dataset")
+    frame = pd.read_parquet(published / "dataset" / "data")
     assert len(frame) == curate["kept"]
     assert {"name1", "document1", "strategy"} <= set(frame.columns)
     assert (published / "model" / "angle_adapt.json").is_file()

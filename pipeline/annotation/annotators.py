@@ -131,7 +131,7 @@ class CharTfidf:
     def __init__(self, setting: Setting) -> None:
         self.identity = stage_key(self.name, 1, texts=setting.texts)
         self._vectorizer = TfidfVectorizer(
-            analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, dtype="float32"
+            analyzer="char_wb", ngram_range=(3, 5), sublinear_tf=True, dtype=np.float32
         )
         self._vectorizer.fit(setting.texts)
 

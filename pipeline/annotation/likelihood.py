@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from pipeline.encoder import backbone
-from pipeline.encoder.transformer import by_length, device, fast_dtype
+from pipeline.encoder.transformer import attention, by_length, device, fast_dtype
 from pipeline.progress import Progress
 from pipeline.prompts import Prompt
 from pipeline.settings import Home
@@ -36,7 +36,11 @@ class LikelihoodModel:
         place = backbone.folder(name, home)
         self.tokenizer = AutoTokenizer.from_pretrained(place)
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            place, dtype=fast_dtype(), use_safetensors=True, trust_remote_code=False
+            place,
+            dtype=fast_dtype(),
+            attn_implementation=attention(2 * max_length),
+            use_safetensors=True,
+            trust_remote_code=False,
         )
         self.model = torch.nn.Module.to(model, device()).eval()
         self.prompt, self.max_length = prompt, max_length

@@ -27,6 +27,7 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     rows: list[Annotation] = []
     measured: list[Annotation] = []
     summary: dict[str, object] = {}
+    taken: dict[str, object] = {}
     for name in config.label.annotators:
         start = time.perf_counter()
         annotator = build(name, setting)
@@ -40,6 +41,8 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
             "identity": annotator.identity,
             "scored": scored,
             "missing": len(part) - scored,
+        }
+        taken[name] = {
             "asked": len(part) - reused,
             "reused": reused,
             "seconds": time.perf_counter() - start,
@@ -48,6 +51,7 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
         draft.write_rows(rows, Annotation)
         draft.write_rows(measured, Annotation, "gold")
         draft.write_json({"annotators": summary})
+        draft.write_measured({"annotators": taken})
     return draft.reference
 
 

@@ -69,6 +69,15 @@ def fast_dtype() -> torch.dtype:
     return torch.bfloat16 if supported else torch.float32
 
 
+def attention(max_length: int) -> str:
+    """Return the attention to load a model with: plain matrices are faster for short texts.
+
+    On two cores, texts of 30 tokens: a tenth to a fifth more tokens a second than the fused kernel,
+    forward and backward. The fused one needs less memory and wins on a GPU and for long texts.
+    """
+    return "eager" if device().type == "cpu" and max_length <= 256 else "sdpa"
+
+
 class TransformerEncoder:
     """Backbone, tokenizer and spec; the plain implementation of the ``Encoder`` protocol."""
 
@@ -174,7 +183,12 @@ def load_backbone(
     try:
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
         model = AutoModel.from_pretrained(
-            place, dtype=dtype, use_safetensors=True, trust_remote_code=False, **options
+            place,
+            dtype=dtype,
+            attn_implementation=attention(spec.max_length),
+            use_safetensors=True,
+            trust_remote_code=False,
+            **options,
         )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]

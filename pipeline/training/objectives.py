@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 _NOTHING: Final = -1e4  # a logit whose exponential is 0 in float32; finite, so gradients are too
 
@@ -38,6 +37,13 @@ class Weights(NamedTuple):
     positive_threshold: float
 
 
+def unit(vectors: Tensor) -> Tensor:
+    """Return rows of length one, in float32; a row of zeros stays, with a finite gradient."""
+    rows = vectors.float()
+    norms = rows.norm(dim=-1, keepdim=True)
+    return rows / norms.masked_fill(norms == 0, 1.0)
+
+
 def ranking(similarity: Tensor, score: Tensor, temperature: float) -> Tensor:
     """Return log(1 + sum of exp((s_i - s_j) / t)) over all i, j with score_i < score_j.
 
@@ -53,7 +59,7 @@ def ranking(similarity: Tensor, score: Tensor, temperature: float) -> Tensor:
 
 def cosine(batch: PairBatch, temperature: float) -> Tensor:
     """Return the CoSENT loss: pairs with higher labels have higher cosines."""
-    left, right = normalize(batch.left.float(), dim=-1), normalize(batch.right.float(), dim=-1)
+    left, right = unit(batch.left), unit(batch.right)
     return ranking((left * right).sum(dim=-1), batch.score.float(), temperature)
 
 
@@ -65,7 +71,7 @@ def angle(batch: PairBatch, temperature: float) -> Tensor:
     symmetric, 0 at x = y, pi at x = -y. This is the phase difference that the paper's equation
     means; the formula its authors released has its optimum elsewhere (see docs/decisions/0003).
     """
-    left, right = normalize(batch.left.float(), dim=-1), normalize(batch.right.float(), dim=-1)
+    left, right = unit(batch.left), unit(batch.right)
     (a, b), (c, d) = left.chunk(2, dim=-1), right.chunk(2, dim=-1)
     real, imaginary = (a * c + b * d).sum(dim=-1), (b * c - a * d).sum(dim=-1)
     # A zero vector has no direction: a right angle, and no gradient.
@@ -82,7 +88,7 @@ def in_batch_negatives(batch: PairBatch, temperature: float, positive_threshold:
     stands, and texts known from the batch to be partly similar to it (they share a pair that is not
     negative, or are positives of a positive). Anchors without a positive are not counted.
     """
-    texts = normalize(torch.cat([batch.left, batch.right]).float(), dim=-1)
+    texts = unit(torch.cat([batch.left, batch.right]))
     positive, ignored = _relations(batch, positive_threshold)
     logits = (texts @ texts.T / temperature).masked_fill(ignored, _NOTHING)
     anchors = positive.any(dim=1)

@@ -57,12 +57,12 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
                 "pairs": len(pairs),
                 "trainable_parameters": trainer.trainable_parameters,
                 "tokens": history.tokens,
-                "seconds": time.perf_counter() - start,
                 "curve": history.curve,
                 "dev_curve": history.dev_curve,
                 "versions": {name: version(name) for name in LIBRARIES},
             }
         )
+        draft.write_measured({"seconds": time.perf_counter() - start})
     return draft.reference
 
 

@@ -21,7 +21,7 @@ from pipeline.config import EncoderSettings, LabelSettings
 from pipeline.errors import InputError
 from pipeline.journal import Journal
 from pipeline.records import pair_id
-from pipeline.settings import Home, home
+from pipeline.settings import Home
 
 MAX_LENGTH = 24
 PROMPT = prompts.load(LabelSettings().prompt)
@@ -287,27 +287,3 @@ def test_a_killed_run_asks_again_for_the_chunk_in_flight_only(
     assert asked.texts == []
     with driver(setting, "repeat") as third:
         assert third.communicate(timeout=120)[0] == "12 False\n"
-
-
-def test_the_embedded_model_scores_paraphrases_above_unrelated_texts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.undo()
-    paraphrases = [
-        ("Return the number of items in a list.", "Give back how many elements a list has."),
-        ("Open the file for reading.", "Opens a file so that its content can be read."),
-        ("Wait until the thread has finished.", "Block until the thread terminates."),
-        ("Sort the list in place.", "Put the items of the list in order, without a copy."),
-    ]
-    unrelated = [(a, paraphrases[i - 1][1]) for i, (a, _) in enumerate(paraphrases)]
-    texts = [text for pair in paraphrases for text in pair]
-    own = Home(tmp_path)
-    own.root.mkdir(exist_ok=True)
-    home().backbones.mkdir(parents=True, exist_ok=True)
-    own.backbones.symlink_to(home().backbones)  # converted once a session
-    annotator = Likelihood(Setting(LabelSettings(), EncoderSettings(), own, texts))
-    found = annotator.annotate(paraphrases + unrelated).scores
-    for near, far in zip(found[:4], found[4:], strict=True):  # of the same first text
-        assert near > far
-    (copy,) = annotator.annotate([(texts[0], texts[0])]).scores
-    assert max(found) < copy <= 1

@@ -154,15 +154,15 @@ def test_the_saved_model_gives_the_vectors_of_the_trained_one(
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pkl"))]
 
     spec = EncoderSpec.of(config.encoder)
-    trainer = Trainer(load_backbone(spec, store.home, torch.float32), labeled(), config.train)
+    trainer = Trainer(load_backbone(spec, store.home), labeled(), config.train)
     trainer.run(None)
     texts = [pair.sentence1 for pair in labeled()[:8]]
     trainer.model.eval()
-    loaded = load_model(folder, store.home, torch.float32)
+    loaded = load_model(folder, store.home)
     with torch.no_grad():
         expected = trainer.encoder.encode(texts)
     assert cosine(loaded.encode(texts), expected).min() > 0.999
-    base = load_backbone(spec, store.home, torch.float32)
+    base = load_backbone(spec, store.home)
     assert cosine(loaded.encode(texts), base.encode(texts)).min() < 0.99
 
 
