@@ -41,7 +41,8 @@ def unit(vectors: Tensor) -> Tensor:
     """Return rows of length one, in float32; a row of zeros stays, with a finite gradient."""
     rows = vectors.float()
     norms = rows.norm(dim=-1, keepdim=True)
-    return rows / norms.masked_fill(norms == 0, 1.0)
+    scaled: Tensor = rows / norms.masked_fill(norms == 0, 1.0)
+    return scaled
 
 
 def ranking(similarity: Tensor, score: Tensor, temperature: float) -> Tensor:
