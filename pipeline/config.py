@@ -70,9 +70,11 @@ class MineSettings(Section):
 class LabelSettings(Section):
     """Who scores the pairs."""
 
-    annotators: tuple[str, ...] = ("likelihood", "char_tfidf", "frozen_encoder")
+    annotators: tuple[str, ...] = Field(
+        ("likelihood", "char_tfidf", "frozen_encoder"), min_length=1
+    )
     prompt: str = Field(
-        "likelihood-paraphrase.v1", description="prompt of the likelihood annotator"
+        "likelihood-other-words.v1", description="prompt of the likelihood annotator"
     )
 
 

@@ -1,4 +1,4 @@
-"""The gold set: pairs with a graded similarity written by people, for measuring only.
+"""The gold set: pairs with a graded similarity, scored with care, for measuring only.
 
 A CSV with the columns sentence1, sentence2, score and split ("dev" chooses settings, "test" gives
 the verdict); name1, name2 and category are kept when they are there.
@@ -24,7 +24,7 @@ OPTIONAL: Final = ("name1", "name2", "category")
 
 
 class GoldPair(Record):
-    """Two texts and how similar people found them, in [0, 1]."""
+    """Two texts and how similar they are, in [0, 1]."""
 
     id: str
     sentence1: str = Field(min_length=1)

@@ -21,7 +21,7 @@ from pipeline.encoder import backbone, cosine
 from pipeline.encoder.cache import VectorCache
 from pipeline.journal import Journal
 from pipeline.progress import Progress
-from pipeline.records import pair_id, text_id
+from pipeline.records import digest_of, pair_id
 from pipeline.settings import Home
 
 TextPair = tuple[str, str]
@@ -85,9 +85,9 @@ class Likelihood:
     def _ask(self, pairs: Mapping[str, TextPair], journal: Journal) -> dict[str, float]:
         from pipeline.annotation.likelihood import LikelihoodModel  # noqa: PLC0415 - torch
 
-        encoder = self._setting.encoder
+        encoder, home = self._setting.encoder, self._setting.home
         model = LikelihoodModel(
-            encoder.backbone, self._prompt, encoder.max_length, self._setting.home
+            encoder.backbone, self._prompt, encoder.max_length, home, encoder.revision
         )
         alone = self._alone(model, [text for pair in pairs.values() for text in pair], journal)
         scores: dict[str, float] = {}
@@ -106,12 +106,16 @@ class Likelihood:
         self, model: LikelihoodScorer, texts: list[str], journal: Journal
     ) -> dict[str, float]:
         owner = f"{self.identity}-alone"
-        keys = {text: text_id(text) for text in texts}
-        known = _scores(journal.read(owner, sorted(set(keys.values()))))
-        missing = [text for text, key in keys.items() if key not in known]
-        values = model.alone(missing)
-        journal.write(owner, _bytes({keys[text]: value for text, value in values.items()}))
-        known |= {keys[text]: value for text, value in values.items()}
+        keys = {text: digest_of(text) for text in texts}  # a model tells "A" from "a"
+        known = _scores(journal.read(owner, list(keys.values())))
+        missing = sorted((text for text, key in keys.items() if key not in known), key=len)
+        with Progress("likelihood of texts", len(missing), "text") as progress:
+            for start in range(0, len(missing), _CHUNK):
+                values = model.alone(missing[start : start + _CHUNK])
+                part = {keys[text]: value for text, value in values.items()}
+                journal.write(owner, _bytes(part))
+                known |= part
+                progress.advance(len(values))
         return {text: known[key] for text, key in keys.items()}
 
 

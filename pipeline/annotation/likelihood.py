@@ -9,7 +9,7 @@ filled in with a. Zero says that a tells nothing about b; a copy scores close to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from pipeline.encoder import backbone
 from pipeline.encoder.transformer import attention, by_length, device, fast_dtype
-from pipeline.progress import Progress
+from pipeline.errors import InputError
 from pipeline.prompts import Prompt
 from pipeline.settings import Home
 
@@ -32,16 +32,25 @@ class Continuation(NamedTuple):
 class LikelihoodModel:
     """A causal language model that returns mean token log-likelihoods."""
 
-    def __init__(self, name: str, prompt: Prompt, max_length: int, home: Home) -> None:
+    def __init__(
+        self, name: str, prompt: Prompt, max_length: int, home: Home, revision: str = ""
+    ) -> None:
         place = backbone.folder(name, home)
-        self.tokenizer = AutoTokenizer.from_pretrained(place)
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            place,
-            dtype=fast_dtype(),
-            attn_implementation=attention(2 * max_length),
-            use_safetensors=True,
-            trust_remote_code=False,
-        )
+        options: dict[str, Any] = {"revision": revision} if revision else {}
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(place, **options)
+            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+                place,
+                dtype=fast_dtype(),
+                attn_implementation=attention(2 * max_length),
+                use_safetensors=True,
+                trust_remote_code=False,
+                **options,
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            message = f"cannot load the backbone {name!r}: {reason}"
+            raise InputError(message) from error
         self.model = torch.nn.Module.to(model, device()).eval()
         self.prompt, self.max_length = prompt, max_length
         start = self.tokenizer.bos_token_id
@@ -61,7 +70,7 @@ class LikelihoodModel:
         """Return the mean token log-likelihood of each text by itself."""
         unique = list(dict.fromkeys(texts))
         rows = [Continuation(self._start, self._text_ids(text)) for text in unique]
-        values = self._log_likelihoods(rows, "likelihood of texts")
+        values = self._log_likelihoods(rows)
         return dict(zip(unique, values, strict=True))
 
     def _after(self, given: str, text: str) -> Continuation:
@@ -75,16 +84,14 @@ class LikelihoodModel:
         ids: list[int] = self.tokenizer(" " + text, add_special_tokens=False)["input_ids"]
         return ids[: self.max_length]
 
-    def _log_likelihoods(self, rows: Sequence[Continuation], label: str = "") -> list[float]:
+    def _log_likelihoods(self, rows: Sequence[Continuation]) -> list[float]:
         values = [0.0] * len(rows)
         lengths = [len(row.context) + len(row.text) for row in rows]
-        with torch.inference_mode(), Progress(label, len(rows), "text") as progress:
+        with torch.inference_mode():
             for chosen in by_length(lengths, max_tokens=1_024):
-                for index, value in zip(
-                    chosen, self._batch([rows[i] for i in chosen]), strict=True
-                ):
+                found = self._batch([rows[index] for index in chosen])
+                for index, value in zip(chosen, found, strict=True):
                     values[index] = value
-                progress.advance(len(chosen))
         return values
 
     def _batch(self, rows: Sequence[Continuation]) -> list[float]:

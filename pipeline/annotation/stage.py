@@ -17,7 +17,7 @@ from pipeline.records import Annotation, Pair
 def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> Reference:
     """Write one annotation per pair and annotator; "gold" holds those of the gold dev pairs.
 
-    Gold pairs are scored only so that the annotators can be held against people. No score of a
+    Gold pairs are scored only so that the annotators can be held against gold. No score of a
     gold pair is used in training.
     """
     pairs = store.rows(inputs["mine"], Pair)

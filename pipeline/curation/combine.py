@@ -26,7 +26,7 @@ def by_rank(scores: Sequence[float] | Scores) -> Scores:
 def blend(scores: Mapping[str, Scores], weights: Mapping[str, float]) -> Scores:
     """Return the weighted mean of the annotators' ranks, ranked again; weight 1 where not given."""
     total = sum(weights.get(name, 1.0) * by_rank(values) for name, values in scores.items())
-    return by_rank(np.asarray(total))
+    return by_rank(np.round(total, 9))  # equal sums stay equal
 
 
 class Agreement(NamedTuple):

@@ -47,9 +47,12 @@ class Texts:
     def lexical(self) -> NDArray[np.int64]:
         """Nearest texts by BM25, nearest first; shape (texts, ranks)."""
         tokens = bm25s.tokenize(self.leads, stopwords="en", show_progress=False, return_ids=False)
+        none = np.zeros(len(tokens), dtype=np.float32)  # a text may hold stop words only
+        if not any(tokens):
+            return _nearest(np.stack([none] * len(tokens)))
         index = bm25s.BM25()
         index.index(tokens, show_progress=False)
-        return _nearest(np.stack([index.get_scores(words) for words in tokens]))
+        return _nearest(np.stack([index.get_scores(words) if words else none for words in tokens]))
 
     def draw(self, what: str, *texts: str) -> int:
         """Return a number that depends on the seed and ``texts`` alone."""

@@ -72,7 +72,7 @@ def slow_score(model: LikelihoodModel, first: str, second: str) -> float:
         tokens = ids(" " + text)[:MAX_LENGTH]
         if len(ids(given)) > MAX_LENGTH:
             given = model.tokenizer.decode(ids(given)[:MAX_LENGTH])
-        context = ids(f"Sentence: {given}\nParaphrase:")
+        context = ids(f"{given}\nIn other words:")
         alone = slow_log_likelihood(model, [model.tokenizer.bos_token_id], tokens)
         return 1 - slow_log_likelihood(model, context, tokens) / alone
 

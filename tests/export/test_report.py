@@ -218,7 +218,7 @@ def test_a_run_without_gold_has_a_report(artifacts_without_gold: Artifacts, tmp_
 
     assert data["verdict"]["word"] == "inconclusive"
     assert data["gold"] == {"levels": [], "towards": [], "away": []}
-    assert "There is no gold set, so agreement with people was not measured." in page.text
+    assert "There is no gold set, so agreement with gold was not measured." in page.text
     assert "Pairs that moved most" not in page.text
     assert "nDCG@10" in page.text
 

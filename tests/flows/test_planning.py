@@ -40,7 +40,7 @@ def test_a_plan_counts_what_a_run_would_do_and_shows_a_prompt(domain: str) -> No
     assert plan.annotations == {"likelihood": 40, "char_tfidf": 40}
     assert any(text in plan.prompt for text in TEXTS)
     assert set(plan.seconds) == set(graph.STAGES)
-    assert "Paraphrase:" in planning.text(plan)
+    assert "In other words:" in planning.text(plan)
 
 
 def test_more_pairs_take_longer_to_label_and_train_but_not_to_mine(domain: str) -> None:
