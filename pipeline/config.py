@@ -97,7 +97,7 @@ class EncoderSettings(Section):
 class TrainSettings(Section):
     """LoRA and the AnglE objectives."""
 
-    epochs: float = Field(1.0, gt=0)
+    epochs: float = Field(1.5, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
     batch_pairs: int = Field(32, ge=2)
     chunk_tokens: int = Field(512, ge=64, description="tokens run at a time; for speed alone")
