@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from pipeline.errors import ResourceError
 
 
@@ -48,15 +50,18 @@ def disk_errors(where: Path) -> Iterator[None]:
     Raises:
         ResourceError: in place of the operating system's error.
     """
+    full = (
+        f"no space left on the disk of {where}: free some, or set ANGLE_ADAPT_HOME to another disk"
+    )
     try:
         yield
+    except SafetensorError as error:  # carries the system's error as text alone
+        if f"os error {errno.ENOSPC}" in str(error):
+            raise ResourceError(full) from error
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message = (
-                f"no space left on the disk of {where}: free some, or set ANGLE_ADAPT_HOME "
-                "to another disk"
-            )
-            raise ResourceError(message) from error
+            raise ResourceError(full) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             message = (
                 f"cannot write to {where}: make it writable, or set ANGLE_ADAPT_HOME "
