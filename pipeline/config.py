@@ -21,6 +21,7 @@ from pipeline.errors import ConfigError, InputError
 
 DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0)]
 
 
 class Section(BaseModel):
@@ -81,7 +82,9 @@ class LabelSettings(Section):
 class CurateSettings(Section):
     """How opinions become labels."""
 
-    weights: dict[str, float] = Field(default_factory=dict, description="by annotator; default 1")
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {}, description="by annotator, else 1"
+    )
 
 
 class EncoderSettings(Section):

@@ -12,7 +12,7 @@ from pipeline import gold
 from pipeline.artifacts import Reference, Store
 from pipeline.config import CurateSettings, DomainConfig
 from pipeline.curation.combine import Scores, agreement, blend
-from pipeline.errors import NotEnoughText
+from pipeline.errors import ConfigError, NotEnoughText
 from pipeline.gold import GoldPair
 from pipeline.records import (
     Annotation,
@@ -33,6 +33,7 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     splits = {document.id: document.split for document in store.rows(inputs["clean"], Document)}
     gold_pairs = gold.load(config)
     opinions = by_annotator(store.rows(inputs["label"], Annotation))
+    check_weights(config.curate, opinions)
     usable, dropped = screen(pairs, opinions, splits, gold_pairs)
     if not usable:
         message = f"none of the {len(pairs)} pairs can be trained on: {count_reasons(dropped)}"
@@ -55,6 +56,19 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
             }
         )
     return draft.reference
+
+
+def check_weights(settings: CurateSettings, opinions: Opinions) -> None:
+    """Refuse weights of annotators that were not asked, and weights that leave nobody.
+
+    Raises:
+        ConfigError: names the annotators that were asked.
+    """
+    unknown = sorted(set(settings.weights) - set(opinions))
+    if unknown or not sum(settings.weights.get(name, 1.0) for name in opinions):
+        found = f"unknown {', '.join(unknown)}" if unknown else "every weight is 0"
+        message = f"curate.weights: {found}; the annotators are {', '.join(opinions)}"
+        raise ConfigError(message)
 
 
 Opinions = dict[str, dict[str, float]]  # annotator -> pair id -> score

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
 from pipeline.artifacts import Reference, Store
-from pipeline.config import DomainConfig, parse
+from pipeline.config import CurateSettings, DomainConfig, parse
 from pipeline.curation import stage
-from pipeline.errors import NotEnoughText
+from pipeline.errors import ConfigError, NotEnoughText
 from pipeline.gold import GoldPair
 from pipeline.records import Annotation, Document, Dropped, LabeledPair, Pair, pair_id
 
@@ -223,3 +223,15 @@ def test_screening_keeps_or_drops_each_pair_once(
         assert {one.document1, one.document2} <= {"d1", "d2"}
         assert "gold text." not in (one.sentence1.lower(), one.sentence2.lower())
         assert one.id in opinions["one"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "found"),
+    [({"likelyhood": 2.0}, "unknown likelyhood"), ({"a": 0.0, "b": 0.0}, "every weight is 0")],
+)
+def test_weights_that_name_nobody_or_leave_nobody_are_refused(
+    weights: dict[str, float], found: str
+) -> None:
+    opinions = {"a": {"pair": 0.5}, "b": {"pair": 0.1}}
+    with pytest.raises(ConfigError, match=rf"curate\.weights: {found}; the annotators are a, b"):
+        stage.check_weights(CurateSettings(weights=weights), opinions)
