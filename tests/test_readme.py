@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -76,3 +77,18 @@ def test_the_prefect_commands_it_shows_are_those_that_the_deployments_document()
     for line in re.findall(r"^prefect .*$", TEXT, flags=re.MULTILINE):
         assert f"#   {line}" in deployments, line
     assert yaml.safe_load(deployments)["deployments"]
+
+
+def test_its_figures_are_those_of_the_stored_benchmark() -> None:
+    stored = json.loads((ROOT / "benchmarks/results/spine_default_run.json").read_text())
+    value = {figure["name"]: figure["value"] for figure in stored["figures"]}
+    rho = {name: value[f"Spearman's ρ, {name}"] for name in ("base", "adapted", "low", "high")}
+    gained = value["Spearman's ρ, difference"]
+    assert (
+        f"| {rho['base']:.3f} | {rho['adapted']:.3f} | "
+        f"+{gained:.3f} (+{rho['low']:.3f} to +{rho['high']:.3f}) |"
+    ) in TEXT
+    found = [value[f"nDCG@10, {name}"] for name in ("base", "adapted", "difference")]
+    assert "| {:.3f} | {:.3f} | +{:.3f} ".format(*found) in TEXT
+    assert f"{value['default run, end to end']:.0f} s and" in TEXT
+    assert f"{value['unchanged second run']:.0f} s for the second" in TEXT
