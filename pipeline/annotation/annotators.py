@@ -16,12 +16,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from pipeline import prompts
 from pipeline.artifacts import stage_key
-from pipeline.config import EncoderSettings, LabelSettings
 from pipeline.encoder import backbone, cosine
 from pipeline.encoder.cache import VectorCache
 from pipeline.journal import Journal
 from pipeline.progress import Progress
 from pipeline.records import digest_of, pair_id
+from pipeline.sections import EncoderSettings, LabelSettings
 from pipeline.settings import Home
 
 TextPair = tuple[str, str]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from pipeline.config import CleanSettings
+from pipeline.sections import CleanSettings
 
 # Says what is wrong with a text, "" when nothing is.
 Rule = Callable[[str, CleanSettings], str]

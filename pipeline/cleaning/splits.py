@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from pipeline.cleaning.duplicates import Cluster
-from pipeline.config import CleanSettings
 from pipeline.gold import GoldPair
 from pipeline.records import Document, Split, digest_of, text_id
+from pipeline.sections import CleanSettings
 from pipeline.sentences import lead
 
 GOLD_WORDS: Final = 40  # gold texts are the leads of documents, cut here

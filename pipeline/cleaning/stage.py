@@ -13,11 +13,12 @@ from pipeline.cleaning.normalise import normalise
 from pipeline.cleaning.personal_data import mask
 from pipeline.cleaning.rules import RULES
 from pipeline.cleaning.splits import gold_links, split_of
-from pipeline.config import CleanSettings, DomainConfig
+from pipeline.config import DomainConfig
 from pipeline.errors import NotEnoughText
 from pipeline.gold import GoldPair
 from pipeline.progress import Progress
 from pipeline.records import Document, Dropped, count_reasons, text_id
+from pipeline.sections import CleanSettings
 
 STAGE: Final = "clean"
 

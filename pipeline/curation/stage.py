@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline import gold
 from pipeline.artifacts import Reference, Store
-from pipeline.config import CurateSettings, DomainConfig
+from pipeline.config import DomainConfig
 from pipeline.curation.combine import Scores, agreement, blend
 from pipeline.errors import ConfigError, NotEnoughText
 from pipeline.gold import GoldPair
@@ -23,6 +23,7 @@ from pipeline.records import (
     count_reasons,
     text_id,
 )
+from pipeline.sections import CurateSettings
 
 BINS: Final = 20
 

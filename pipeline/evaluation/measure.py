@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pipeline.config import EvaluateSettings
 from pipeline.encoder import Encoder, Vectors, cosine
 from pipeline.evaluation import metrics, references, retrieval
 from pipeline.evaluation.metrics import Floats
@@ -21,6 +20,7 @@ from pipeline.evaluation.significance import (
 from pipeline.evaluation.verdict import decide
 from pipeline.gold import GoldPair
 from pipeline.records import Document, Record
+from pipeline.sections import EvaluateSettings
 
 FEWEST_PAIRS: Final = 10
 

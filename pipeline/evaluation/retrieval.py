@@ -6,9 +6,9 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from pipeline.config import EvaluateSettings
 from pipeline.errors import NotEnoughText
 from pipeline.records import Document, digest_of, text_id
+from pipeline.sections import EvaluateSettings
 from pipeline.sentences import first_and_rest, lead
 
 log = logging.getLogger(__name__)

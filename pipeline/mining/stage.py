@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 
 from pipeline.artifacts import Reference, Store
-from pipeline.config import DomainConfig, MineSettings
+from pipeline.config import DomainConfig
 from pipeline.encoder import Encoder
 from pipeline.encoder.cache import VectorCache
 from pipeline.errors import ConfigError, NotEnoughText
 from pipeline.mining.strategies import STRATEGIES, Proposal, Texts
 from pipeline.records import Document, Dropped, Pair, count_reasons, digest_of, pair_id, text_id
+from pipeline.sections import MineSettings
 from pipeline.sentences import first_and_rest, lead
 
 

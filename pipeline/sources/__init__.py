@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from pipeline.config import CollectSettings, DomainConfig
+from pipeline.config import DomainConfig
 from pipeline.errors import ConfigError
 from pipeline.records import Document
+from pipeline.sections import CollectSettings
 from pipeline.sources import files, python_docs
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from pipeline import config as configuration
-from pipeline.config import CollectSettings
 from pipeline.disk import file_digest
 from pipeline.errors import InputError
 from pipeline.records import Document, text_id
+from pipeline.sections import CollectSettings
 from pipeline.sources.tables import TABLES, cell, read_text
 
 SOURCE: Final = "files"

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from pipeline.config import CollectSettings
 from pipeline.records import Document, text_id
+from pipeline.sections import CollectSettings
 from pipeline.sources.prose import prose
 
 LICENCE: Final = "PSF-2.0"

@@ -21,13 +21,13 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel, get_linear_schedule_with_warmup
 
-from pipeline.config import TrainSettings
 from pipeline.encoder import Vectors
 from pipeline.encoder.layers import SplitEncoder
 from pipeline.encoder.transformer import TransformerEncoder, by_length, fast_dtype
 from pipeline.errors import InputError
 from pipeline.progress import Progress
 from pipeline.records import LabeledPair
+from pipeline.sections import TrainSettings
 from pipeline.training import objectives
 from pipeline.training.objectives import PairBatch, Weights
 

@@ -10,10 +10,10 @@ import pytest
 
 from pipeline.annotation.annotators import ANNOTATORS, CharTfidf, FrozenEncoder, Setting
 from pipeline.annotation.stage import build
-from pipeline.config import EncoderSettings, LabelSettings
 from pipeline.encoder import cosine
 from pipeline.encoder.transformer import EncoderSpec, load_backbone
 from pipeline.errors import ConfigError
+from pipeline.sections import EncoderSettings, LabelSettings
 from pipeline.settings import Home
 
 TEXTS = [

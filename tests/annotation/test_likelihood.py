@@ -17,10 +17,10 @@ from pipeline import prompts
 from pipeline.annotation import annotators, likelihood
 from pipeline.annotation.annotators import Likelihood, Setting
 from pipeline.annotation.likelihood import LikelihoodModel
-from pipeline.config import EncoderSettings, LabelSettings
 from pipeline.errors import InputError
 from pipeline.journal import Journal
 from pipeline.records import pair_id
+from pipeline.sections import EncoderSettings, LabelSettings
 from pipeline.settings import Home
 
 MAX_LENGTH = 24
@@ -236,7 +236,7 @@ import sys, time
 from pathlib import Path
 
 from pipeline.annotation import annotators
-from pipeline.config import EncoderSettings, LabelSettings
+from pipeline.sections import EncoderSettings, LabelSettings
 from pipeline.settings import Home
 
 backbone, home, hang = sys.argv[1], Path(sys.argv[2]), sys.argv[3] == "hang"

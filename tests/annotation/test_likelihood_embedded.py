@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.annotation.annotators import Likelihood, Setting
-from pipeline.config import EncoderSettings, LabelSettings
+from pipeline.sections import EncoderSettings, LabelSettings
 from pipeline.settings import Home, home
 
 

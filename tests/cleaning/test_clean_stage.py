@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from pipeline.artifacts import Reference, Store
 from pipeline.cleaning import stage
-from pipeline.config import CleanSettings, DomainConfig, parse
+from pipeline.config import DomainConfig, parse
 from pipeline.errors import NotEnoughText
 from pipeline.records import Document, Dropped, count_reasons, text_id
+from pipeline.sections import CleanSettings
 
 Make = Callable[..., Document]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.cleaning.rules import RULES
-from pipeline.config import CleanSettings
+from pipeline.sections import CleanSettings
 
 SETTINGS = CleanSettings()
 GOOD = "Return the number of items in the list."

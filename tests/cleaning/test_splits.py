@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.cleaning.duplicates import Cluster
 from pipeline.cleaning.splits import gold_links, split_of
-from pipeline.config import CleanSettings
 from pipeline.gold import GoldPair
 from pipeline.records import Document
+from pipeline.sections import CleanSettings
 
 Make = Callable[..., Document]
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
 from pipeline.artifacts import Reference, Store
-from pipeline.config import CurateSettings, DomainConfig, parse
+from pipeline.config import DomainConfig, parse
 from pipeline.curation import stage
 from pipeline.errors import ConfigError, NotEnoughText
 from pipeline.gold import GoldPair
 from pipeline.records import Annotation, Document, Dropped, LabeledPair, Pair, pair_id
+from pipeline.sections import CurateSettings
 
 Opinions = Mapping[str, Mapping[int, float | None]]
 

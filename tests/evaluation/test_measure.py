@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from pipeline.artifacts import Store
-from pipeline.config import DomainConfig, EvaluateSettings
+from pipeline.config import DomainConfig
 from pipeline.encoder import Vectors
 from pipeline.errors import LeakageError
 from pipeline.evaluation import stage
 from pipeline.evaluation.measure import MeasuredPair, measure
 from pipeline.gold import GoldPair
 from pipeline.records import Document, LabeledPair, pair_id, text_id
+from pipeline.sections import EvaluateSettings
 from pipeline.settings import Home
 
 WIDTH = 4_096

@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from pipeline.config import EvaluateSettings
 from pipeline.errors import NotEnoughText
 from pipeline.evaluation import retrieval
 from pipeline.records import Document, text_id
+from pipeline.sections import EvaluateSettings
 
 
 def document(text: str) -> Document:

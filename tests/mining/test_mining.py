@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from pipeline.config import MineSettings
 from pipeline.encoder import Vectors
 from pipeline.errors import ConfigError, NotEnoughText
 from pipeline.mining.stage import check_shares, mine
 from pipeline.mining.strategies import STRATEGIES, Texts
 from pipeline.records import Document, digest_of, normalised, pair_id, text_id
+from pipeline.sections import MineSettings
 from pipeline.sentences import first_and_rest, lead, sentences
 
 Make = Callable[..., Document]

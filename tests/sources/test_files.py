@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.config import CollectSettings
 from pipeline.errors import InputError
 from pipeline.records import Document, text_id
+from pipeline.sections import CollectSettings
 from pipeline.sources import files
 from pipeline.sources.tables import TABLES
 

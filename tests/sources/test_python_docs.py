@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import CHECKOUT, CollectSettings
+from pipeline.config import CHECKOUT
 from pipeline.records import Document, text_id
+from pipeline.sections import CollectSettings
 from pipeline.sources import python_docs
 
 SETTINGS = CollectSettings()
@@ -59,7 +60,7 @@ def test_the_fingerprint_names_the_interpreter() -> None:
 READ = """
 import sys
 from pathlib import Path
-from pipeline.config import CollectSettings
+from pipeline.sections import CollectSettings
 from pipeline.sources import python_docs
 lines = [document.model_dump_json() for document in python_docs.read(CollectSettings())]
 Path(sys.argv[1]).write_text("\\n".join(lines), encoding="utf-8")

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from pipeline.artifacts import Reference, Store
-from pipeline.config import DomainConfig, TrainSettings, parse
+from pipeline.config import DomainConfig, parse
 from pipeline.encoder import cosine
 from pipeline.encoder.transformer import EncoderSpec, load_backbone, load_model
 from pipeline.errors import ArtifactError, InputError, NotEnoughText
 from pipeline.records import LabeledPair, pair_id
+from pipeline.sections import TrainSettings
 from pipeline.settings import Home
 from pipeline.training import stage
 from pipeline.training.fit import Trainer
