@@ -93,6 +93,36 @@ def plan(domain: Domain, settings: Settings = None, *, debug: Debug = False) -> 
 
 @app.command()
 @terminal.reported
+def train(  # noqa: PLR0913 - options of a command line
+    pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="A table of labelled pairs.")],
+    *,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the new model.")],
+    dev: Annotated[
+        Path | None, typer.Option(help="Scored pairs that choose the best step.")
+    ] = None,
+    max_score: Annotated[float, typer.Option(help="The score that means same meaning.")] = 1.0,
+    settings: Settings = None,
+    debug: Debug = False,  # noqa: ARG001
+) -> None:
+    """Train a model on labelled pairs of your own.
+
+    PAIRS is .csv, .tsv, .jsonl, .json or .parquet. Its rows may mix three formats, told apart by
+    their columns: sentence1, sentence2, score; or query, positive; or query, positive, negative.
+    An interrupted training continues when the same command is run again.
+
+    \b
+    Examples:
+      angle-adapt train pairs.csv -o my-model --dev dev.csv
+      angle-adapt train pairs.jsonl -o my-model --set train.preset=paper --set train.epochs=1
+    """  # noqa: D301 - \b keeps the lines as they are
+    from flows import training  # noqa: PLC0415
+
+    found = training.train(pairs, dev, out, settings or (), max_score)
+    typer.echo(training.described(found, out))
+
+
+@app.command()
+@terminal.reported
 def encode(
     model: Model,
     file: Annotated[Path | None, typer.Argument(help="One text per line; stdin if absent.")] = None,

@@ -112,8 +112,8 @@ def _backbone(_: Home) -> Finding:
 
 
 def _device(_: Home) -> Finding:
-    from pipeline.encoder import transformer  # noqa: PLC0415 - imports torch
+    from pipeline.encoder import loading  # noqa: PLC0415 - imports torch
 
-    kind, dtype = transformer.device().type, str(transformer.fast_dtype()).removeprefix("torch.")
+    kind, dtype = loading.device().type, str(loading.fast_dtype()).removeprefix("torch.")
     slow = "" if dtype == "bfloat16" else "; no bfloat16, so models take about twice the time"
     return Finding("device", f"{kind}, {os.cpu_count()} cores, {dtype}{slow}")

@@ -73,7 +73,7 @@ def load(path: Path, overrides: Iterable[str] = ()) -> DomainConfig:
     if not isinstance(loaded, dict):
         message = f"{path}: a domain file is a mapping that starts with 'domain: NAME'"
         raise ConfigError(message)
-    return parse(_overridden(loaded, overrides), str(path))
+    return parse(overridden(loaded, overrides), str(path))
 
 
 def parse(values: Mapping[str, Any], where: str = "configuration") -> DomainConfig:
@@ -90,7 +90,12 @@ def parse(values: Mapping[str, Any], where: str = "configuration") -> DomainConf
         raise ConfigError(message) from error
 
 
-def _overridden(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+def overridden(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Return ``values`` with every "section.setting=value" of ``overrides`` put in.
+
+    Raises:
+        ConfigError: when an override is not written like that.
+    """
     for override in overrides:
         name, separator, text = override.partition("=")
         if not separator or not name.strip():

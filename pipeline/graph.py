@@ -18,6 +18,7 @@ from pipeline import gold, prompts, sources
 from pipeline.artifacts import IndexEntry, Reference, Store, stage_key
 from pipeline.config import DomainConfig
 from pipeline.encoder import backbone
+from pipeline.encoder.spec import EncoderSpec
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ STAGES: Final[dict[str, Stage]] = {
               ("backbone", "prompt", "gold")),
         Stage("curate", 1, "pipeline.curation.stage", ("curate",), ("clean", "mine", "label"),
               ("gold",)),
-        Stage("train", 1, "pipeline.training.stage", ("train", "encoder"), ("curate",),
+        Stage("train", 2, "pipeline.training.stage", ("train", "encoder"), ("curate",),
               ("gold", "backbone")),
         Stage("evaluate", 1, "pipeline.evaluation.stage", ("evaluate", "encoder"),
               ("clean", "curate", "train"), ("gold", "backbone")),
@@ -58,7 +59,10 @@ STAGES: Final[dict[str, Stage]] = {
 EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
     "source": sources.identity,
     "gold": gold.identity,
-    "backbone": lambda config: backbone.identity(config.encoder.backbone, config.encoder.revision),
+    "backbone": lambda config: [
+        backbone.identity(config.encoder.backbone, config.encoder.revision),
+        EncoderSpec.of(config.encoder).model_dump(),  # with what the model was made for
+    ],
     "prompt": lambda config: prompts.identity(config.label.prompt),
 }
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 DomainName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
+Temperature = Annotated[float, Field(gt=0.0)]
 
 
 class Section(BaseModel):
@@ -79,35 +80,73 @@ class EncoderSettings(Section):
 
     backbone: str = Field("smollm2-135m-instruct", description="built-in name, folder or Hub name")
     revision: str = Field("", description="commit of a Hub name")
-    template: str = 'Summarize sentence "{text}" in one word:"'
-    pooling: Literal["last", "mean"] = "last"
+    template: str | None = Field(None, description="empty: what the model was made for")
+    pooling: Literal["last", "mean", "weighted_mean", "cls", "cls_mean"] | None = Field(
+        None, description="empty: what the model was made for"
+    )
+    attention: Literal["native", "bidirectional"] | None = Field(
+        None, description="bidirectional: the tokens of a decoder see later tokens too"
+    )
+    bidirectional_from: int = Field(0, ge=0, description="first layer of bidirectional attention")
     max_length: int = Field(96, ge=8, description="tokens of the text, template not counted")
+    layers: int = Field(0, ge=0, description="layers that are run, from the first; 0: all")
+    dimensions: int = Field(0, ge=0, description="dimensions that are kept; 0: all")
 
 
 class TrainSettings(Section):
-    """LoRA and the AnglE objectives."""
+    """Adapters, the AnglE objectives, and how a run goes."""
 
     epochs: float = Field(1.5, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
-    batch_pairs: int = Field(32, ge=2)
-    chunk_tokens: int = Field(512, ge=64, description="tokens run at a time; for speed alone")
     warmup: Fraction = 0.1
+    batch_pairs: int = Field(32, ge=2, description="pairs of a step, over all processes")
+    sampler: Literal["random", "graded"] = Field(
+        "random", description="graded: every batch spans the range of the labels"
+    )
+    chunk_tokens: int = Field(512, ge=64, description="tokens run at a time; for speed alone")
+    graph_tokens: int = Field(
+        4_096, ge=0, description="tokens whose activations are kept; those of the rest are rerun"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of matrix products; auto: bfloat16 where the hardware multiplies it"
+    )
+    processes: int = Field(1, ge=1, description="processes that train, one for each GPU")
+    shard: bool = Field(
+        default=False, description="each process holds a part of the frozen weights (FSDP)"
+    )
+    # Adapters
+    adapter: Literal["lora", "dora", "rslora"] = "lora"
+    quantization: Literal["none", "nf4"] = Field("none", description="of the frozen weights")
+    start_from: str = Field("", description="adapter to go on from: a folder or a Hub name")
     lora_rank: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)
     lora_dropout: Fraction = 0.0
     lora_depth: float = Field(1 / 3, gt=0, le=1, description="share of the layers, from the top")
-    lora_targets: tuple[str, ...] = (
-        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
-    )  # fmt: skip
-    cosine_weight: float = Field(1.0, ge=0)
-    in_batch_weight: float = Field(0.5, ge=0)
-    angle_weight: float = Field(0.02, ge=0)
-    cosine_temperature: float = Field(0.05, gt=0)
-    in_batch_temperature: float = Field(0.05, gt=0)
-    angle_temperature: float = Field(1.0, gt=0)
+    lora_targets: tuple[str, ...] = Field((), description="names of linear layers; empty: all")
+    # Objectives: a preset, and what replaces parts of it
+    preset: Literal["default", "paper", "llama-nli", "angle_emb-0.6"] = "default"
+    cosine_weight: Weight | None = None
+    in_batch_weight: Weight | None = None
+    angle_weight: Weight | None = None
+    cosine_temperature: Temperature | None = None
+    in_batch_temperature: Temperature | None = None
+    angle_temperature: Temperature | None = None
+    angle_form: Literal["phase", "released"] | None = None
+    positives: Literal["threshold", "label"] = Field(
+        "threshold", description="label: every pair is a positive as far as its label says"
+    )
     positive_threshold: Fraction = Field(0.9, description="labels at or above it are positives")
+    matryoshka: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (), description="leading dimensions that shall work alone"
+    )
+    early_layers: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (), description="numbers of leading layers that shall work alone"
+    )
+    distill_weight: float = Field(0.0, ge=0, description="weight of staying like the backbone")
+    # The run
     evaluations: int = Field(3, ge=1, description="times the dev pairs are scored while training")
     patience: int = Field(3, ge=1, description="evaluations without a gain before stopping")
+    checkpoint_seconds: float = Field(30.0, ge=0, description="work that a kill may cost")
     seed: int = 13
 
 

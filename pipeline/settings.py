@@ -34,6 +34,11 @@ class Home:
         return self.root / "journal"
 
     @property
+    def checkpoints(self) -> Path:
+        """Training runs that have not ended, one folder each."""
+        return self.root / "checkpoints"
+
+    @property
     def runs(self) -> Path:
         """One folder a run: report.html, report.json, links to the model and the dataset."""
         return self.root / "runs"

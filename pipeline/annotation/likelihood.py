@@ -9,15 +9,14 @@ filled in with a. Zero says that a tells nothing about b; a copy scores close to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM
 
-from pipeline.encoder import backbone
-from pipeline.encoder.transformer import attention, by_length, device, fast_dtype
-from pipeline.errors import InputError
+from pipeline.encoder.batches import by_length
+from pipeline.encoder.loading import Request, fast_dtype, pretrained
 from pipeline.prompts import Prompt
 from pipeline.settings import Home
 
@@ -35,23 +34,15 @@ class LikelihoodModel:
     def __init__(
         self, name: str, prompt: Prompt, max_length: int, home: Home, revision: str = ""
     ) -> None:
-        place = backbone.folder(name, home)
-        options: dict[str, Any] = {"revision": revision} if revision else {}
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(place, **options)
-            model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-                place,
-                dtype=fast_dtype(),
-                attn_implementation=attention(2 * max_length),
-                use_safetensors=True,
-                trust_remote_code=False,
-                **options,
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            message = f"cannot load the backbone {name!r}: {reason}"
-            raise InputError(message) from error
-        self.model = torch.nn.Module.to(model, device()).eval()
+        # A context and a text, of max_length tokens each, with the prompt around the first.
+        request = Request(
+            name=name,
+            revision=revision,
+            template=prompt.render(text="{text}"),
+            max_length=2 * max_length,
+            dtype=fast_dtype(),
+        )
+        self.model, self.tokenizer = pretrained(AutoModelForCausalLM, request, home)
         self.prompt, self.max_length = prompt, max_length
         start = self.tokenizer.bos_token_id
         self._start = [start if start is not None else self.tokenizer.eos_token_id]

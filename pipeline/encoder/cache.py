@@ -17,6 +17,10 @@ from pipeline.progress import Progress
 _CHUNK: Final = 128  # texts encoded before they are committed
 
 
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 class VectorCache:
     """An encoder that remembers, in the journal folder, what it has encoded."""
 
@@ -30,7 +34,7 @@ class VectorCache:
 
     def encode(self, texts: Sequence[str], label: str = "encode") -> Vectors:
         """Return unit-length vectors, shape (texts, dimensions); only new texts are encoded."""
-        keys = {text: hashlib.sha256(text.encode()).hexdigest() for text in dict.fromkeys(texts)}
+        keys = {text: _key(text) for text in dict.fromkeys(texts)}
         with closing(Journal(self._path)) as journal:
             known = journal.read(self.identity, list(keys.values()))
             missing = sorted((text for text in keys if keys[text] not in known), key=len)

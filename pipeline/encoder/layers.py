@@ -7,65 +7,111 @@ half of the layers cut off that halves the cost of a step and the memory of its 
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import Identity, ModuleList
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from pipeline.encoder import Encoder, Vectors
-from pipeline.encoder.transformer import TransformerEncoder, by_length
+from pipeline.encoder.batches import by_length
+from pipeline.encoder.stack import Run, Stack, layer_path, linear_names
+from pipeline.encoder.transformer import TransformerEncoder
 from pipeline.errors import InputError
 from pipeline.progress import Progress
 
+__all__ = ["SplitEncoder", "layer_path", "linear_names", "share_lower"]
+
 
 class SplitEncoder:
-    """Views on the layers of an encoder's model below and from ``first`` on; weights are shared."""
+    """The layers of an encoder's model below ``first``, and from ``first`` on; weights are shared.
+
+    ``model`` is the encoder's model or what adapters made of it.
+
+    Raises:
+        InputError: when the model has no list of layers, or no layer ``first``.
+    """
 
     def __init__(self, encoder: TransformerEncoder, model: PreTrainedModel, first: int) -> None:
-        if not hasattr(model, "layers"):
-            message = f"{encoder.spec.backbone!r} is not of the LLaMA type (no list of layers)"
+        self.encoder, self.first = encoder, first
+        self._model, self._stack = model, Stack(model)
+        if not 0 <= first < self._stack.count:
+            message = f"{encoder.spec.backbone!r} has {self._stack.count} layers, and no {first}"
             raise InputError(message)
-        self.encoder = encoder
-        self._lower = _view(model, slice(0, first))
-        self._lower.norm = Identity()
-        self._upper = _view(model, slice(first, None))
 
     @torch.no_grad()
     def lower(self, rows: list[list[int]], label: str) -> list[Tensor]:
-        """Return the hidden states below the cut, (tokens, dimensions) for each row of ids."""
+        """Return the hidden states that enter layer ``first``, (tokens, dimensions) for each row.
+
+        Dropout is off whatever the model's mode, because the states are kept. With an empty
+        ``label`` no progress is shown.
+        """
         hidden: list[Tensor] = [torch.empty(0)] * len(rows)
-        with Progress(label, len(rows), "text") as progress:
+        run = Run(range(self.first), keep=(self.first,))
+        with _scoring(self._model), Progress(label, len(rows), "text") as progress:
             for batch in self.encoder.batches(rows):
-                tokens = batch.tokens.to(self._lower.device)
-                states = self._lower(input_ids=tokens, use_cache=False).last_hidden_state
+                tokens = batch.tokens.to(self._model.device)
+                self._stack(tokens, self.encoder.attention_mask(batch.lengths), run)
+                states = self._stack.kept[self.first]
                 for row, state, length in zip(batch.rows, states, batch.lengths, strict=True):
                     hidden[row] = state[:length].clone()
                 progress.advance(len(batch.rows))
         return hidden
 
     def upper(self, hidden: Sequence[Tensor]) -> Tensor:
-        """Return pooled vectors for texts whose lower hidden states are given."""
-        lengths = torch.tensor([len(state) for state in hidden], device=hidden[0].device)
+        """Return pooled vectors, (texts, dimensions), for texts whose lower states are given."""
+        return self.upper_at(hidden, (self._stack.count,))[0]
+
+    def upper_at(self, hidden: Sequence[Tensor], depths: Sequence[int]) -> list[Tensor]:
+        """Return pooled vectors after so many layers, one (texts, dimensions) for each depth.
+
+        The layers run once. After each depth comes what the model puts after its last layer (the
+        final norm of decoders and ModernBERT), as in a model that was cut there.
+
+        Raises:
+            InputError: when a depth is not above ``first`` or the model has fewer layers.
+        """
+        if not all(self.first < depth <= self._stack.count for depth in depths):
+            message = f"depths {tuple(depths)} are not within {self.first + 1}..{self._stack.count}"
+            raise InputError(message)
+        lengths = torch.tensor([len(state) for state in hidden])
         padded = pad_sequence(list(hidden), batch_first=True)
-        states = self._upper(inputs_embeds=padded, use_cache=False).last_hidden_state
-        return self.encoder.pool(states, lengths)
+        mask = self.encoder.attention_mask(lengths)
+        deepest, early = max(depths), sorted(set(depths) - {max(depths)})
+        found = {deepest: self._stack.resume(padded, mask, range(self.first, deepest), keep=early)}
+        if early:
+            states = torch.cat([self._stack.kept[depth] for depth in early])
+            masks = None if mask is None else mask.repeat(len(early), 1)
+            end = range(self._stack.count, self._stack.count)
+            parts = self._stack.resume(states, masks, end).chunk(len(early))
+            found |= dict(zip(early, parts, strict=True))
+        return [self.encoder.pool(found[depth], lengths) for depth in depths]
 
     @torch.no_grad()
     def vectors(self, hidden: Sequence[Tensor], label: str = "upper layers") -> Vectors:
         """Return unit-length vectors, shape (texts, dimensions), for lower hidden states."""
-        found = np.zeros((len(hidden), self.encoder.model.config.hidden_size), dtype=np.float32)
+        found = np.zeros((len(hidden), self.encoder.dimensions), dtype=np.float32)
         lengths = [len(state) for state in hidden]
-        with Progress(label, len(hidden), "text") as progress:
+        with _scoring(self._model), Progress(label, len(hidden), "text") as progress:
             for chosen in by_length(lengths, self.encoder.max_tokens):
                 pooled = self.upper([hidden[index] for index in chosen]).float()
                 found[chosen] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
                 progress.advance(len(chosen))
         return found
+
+
+@contextmanager
+def _scoring(model: PreTrainedModel) -> Iterator[None]:
+    """Put a model into evaluation mode, and back after."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 class _Shared:
@@ -91,17 +137,13 @@ def share_lower(
     """Return the two encoders such that the layers below ``first`` run once per text for both.
 
     The weights of these layers must be equal, as they are in a model and its backbone when the
-    adapters begin at layer ``first``.
+    adapters begin at layer ``first``. Encoders that make different tokens or masks of a text share
+    nothing, and are returned as they are.
     """
+    below = {"backbone", "revision", "template", "max_length", "attention", "bidirectional_from"}
+    if base.spec.model_dump(include=below) != adapted.spec.model_dump(include=below):
+        return base, adapted
     memory: dict[str, Tensor] = {}
     splits = [SplitEncoder(encoder, encoder.model, first) for encoder in (base, adapted)]
     one, other = (_Shared(split, memory) for split in splits)
     return one, other
-
-
-def _view(model: PreTrainedModel, layers: slice) -> PreTrainedModel:
-    """Return ``model`` with some of its layers; every module is the model's own."""
-    view = copy.copy(model)
-    view._modules = dict(model._modules)  # a copy of the list, not of the modules
-    view.layers = ModuleList(list(model.layers)[layers])  # type: ignore[arg-type]
-    return view

@@ -1,85 +1,56 @@
-"""A transformer backbone as an encoder: template around the text, pooling, unit length.
-
-The template is wrapped around the *truncated* text, so no token of the template is ever cut: with
-last-token pooling the template's end is where the vector is read.
-"""
+"""A transformer backbone as an encoder: template around the text, pooling, unit length."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import BaseModel
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.artifacts import stage_key
-from pipeline.disk import file_digest
-from pipeline.encoder import Vectors, backbone
-from pipeline.errors import ArtifactError, InputError
+from pipeline.encoder import Vectors, backbone, pooling
+from pipeline.encoder.attention import is_causal, open_layers
+from pipeline.encoder.batches import Batch, by_length, pad, real_tokens
+from pipeline.encoder.loading import (
+    Pretrained,
+    Request,
+    fast_dtype,
+    pretrained,
+    room_for_text,
+)
+from pipeline.encoder.spec import (
+    ADAPTER_FILE,
+    EncoderSpec,
+    is_ours,
+    read_description,
+    spec_of,
+)
+from pipeline.encoder.stack import keep_layers
+from pipeline.encoder.template import Template
+from pipeline.errors import InputError
 from pipeline.progress import Progress
-from pipeline.records import Record
 from pipeline.settings import Home
 
-# Its bars would hide ours.
-transformers_logging.disable_progress_bar()
-
-MODEL_FILE: Final = "angle_adapt.json"
-FORMAT_VERSION: Final = 1
-
-
-class EncoderSpec(Record):
-    """How a text becomes a vector; saved with every model and never re-typed by a user."""
-
-    backbone: str
-    revision: str = ""
-    template: str
-    pooling: str
-    max_length: int
-
-    @classmethod
-    def of(cls, settings: BaseModel) -> EncoderSpec:
-        """Return the spec that the ``encoder`` section of a configuration asks for."""
-        return cls.model_validate(settings.model_dump())
-
-
-class Batch(NamedTuple):
-    """Token ids of some texts, padded on the right; ``lengths`` counts real tokens."""
-
-    rows: list[int]
-    tokens: Tensor
-    lengths: Tensor
-
-
-def device() -> torch.device:
-    """Return the GPU when there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def fast_dtype() -> torch.dtype:
-    """Return bfloat16 where the processor multiplies it in hardware, else float32."""
-    if torch.cuda.is_available():
-        return torch.bfloat16
-    supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if supported else torch.float32
-
-
-def attention(max_length: int) -> str:
-    """Return the attention to load a model with: plain matrices are faster for short texts.
-
-    On two cores, texts of 30 tokens: a tenth to a fifth more tokens a second than the fused kernel,
-    forward and backward. The fused one needs less memory and wins on a GPU and for long texts.
-    """
-    return "eager" if device().type == "cpu" and max_length <= 256 else "sdpa"
+__all__ = [
+    "EncoderSpec",
+    "TransformerEncoder",
+    "load_backbone",
+    "load_model",
+    "read_description",
+    "spec_of",
+]
 
 
 class TransformerEncoder:
-    """Backbone, tokenizer and spec; the plain implementation of the ``Encoder`` protocol."""
+    """Backbone, tokenizer and spec; the plain implementation of the ``Encoder`` protocol.
+
+    Raises:
+        InputError: when the spec's pooling does not exist, or it asks for more dimensions than
+            the model has.
+    """
 
     def __init__(
         self,
@@ -88,19 +59,28 @@ class TransformerEncoder:
         spec: EncoderSpec,
         name: str,
     ) -> None:
+        pooling.check(spec.pooling)
         self.model, self.tokenizer, self.spec, self.identity = model, tokenizer, spec, name
+        width: int = model.config.get_text_config().hidden_size
+        if spec.dimensions > width:
+            message = f"encoder.dimensions is {spec.dimensions}, but the model has {width}"
+            raise InputError(message)
+        self.dimensions = spec.dimensions or width
         # Small batches stay in a processor's cache; a GPU wants large ones.
         self.max_tokens = 32_768 if model.device.type == "cuda" else 1_024
         self.pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        self._template = Template(tokenizer, spec.template, spec.max_length)
+        self._causal = is_causal(model)
 
     def encode(self, texts: Sequence[str], label: str = "encode") -> Vectors:
         """Return unit-length vectors, shape (texts, dimensions), float32.
 
-        Equal texts are encoded once; batches hold texts of like length.
+        Equal texts are encoded once; batches hold texts of like length. An empty text has the
+        vector of the template alone.
         """
         unique = list(dict.fromkeys(texts))
         rows = self.token_ids(unique)
-        vectors = np.zeros((len(unique), self.model.config.hidden_size), dtype=np.float32)
+        vectors = np.zeros((len(unique), self.dimensions), dtype=np.float32)
         self.model.eval()
         with torch.inference_mode(), Progress(label, len(unique), "text") as progress:
             for batch in self.batches(rows):
@@ -112,19 +92,7 @@ class TransformerEncoder:
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text in its template, the text cut to ``max_length``."""
-        if not texts:
-            return []
-        plain = self.tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
-        cut = [
-            text
-            if len(offsets) <= self.spec.max_length
-            else text[: offsets[self.spec.max_length - 1][1]]
-            for text, offsets in zip(texts, plain["offset_mapping"], strict=True)
-        ]
-        before, _, after = self.spec.template.partition("{text}")
-        wrapped = [before + text + after for text in cut]
-        ids: list[list[int]] = self.tokenizer(wrapped)["input_ids"]
-        return ids
+        return self._template.ids(texts, self.pad_id)
 
     def batches(self, rows: list[list[int]]) -> Iterator[Batch]:
         """Yield batches of at most ``max_tokens`` tokens, padding included, longest first."""
@@ -132,127 +100,110 @@ class TransformerEncoder:
             yield pad([rows[index] for index in chosen], chosen, self.pad_id)
 
     def embed(self, batch: Batch) -> Tensor:
-        """Return pooled vectors, shape (texts, dimensions), in the model's precision.
+        """Return pooled vectors, shape (texts, dimensions), in the model's precision."""
+        tokens, mask = batch.tokens.to(self.model.device), self.attention_mask(batch.lengths)
+        states = self.model(input_ids=tokens, attention_mask=mask, use_cache=False)
+        return self.pool(states.last_hidden_state, batch.lengths)
 
-        Padding is on the right and attention is causal, so no real token sees padding and no
-        attention mask is needed.
+    def attention_mask(self, lengths: Tensor) -> Tensor | None:
+        """Return the mask to run texts of these lengths with, padded on the right; None: none.
+
+        Where attention is causal, no real token sees the padding after it.
         """
-        tokens, lengths = batch.tokens.to(self.model.device), batch.lengths.to(self.model.device)
-        return self.pool(self.model(input_ids=tokens, use_cache=False).last_hidden_state, lengths)
+        mask = None if self._causal else real_tokens(lengths)
+        return None if mask is None else mask.to(self.model.device)
 
     def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
-        """Return one vector a text from hidden states padded on the right."""
-        if self.spec.pooling == "last":
-            return hidden[torch.arange(len(lengths), device=hidden.device), lengths - 1]
-        real = torch.arange(hidden.shape[1], device=hidden.device)[None, :] < lengths[:, None]
-        total: Tensor = (hidden.float() * real[..., None]).sum(dim=1)
-        return total / lengths[:, None]
-
-
-def by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
-    """Yield indices of texts of like length, longest first, ``max_tokens`` tokens with padding."""
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    start = 0
-    while start < len(order):
-        size = max(1, max_tokens // max(1, lengths[order[start]]))
-        yield order[start : start + size]
-        start += size
-
-
-def pad(rows: list[list[int]], indices: list[int], pad_id: int) -> Batch:
-    """Return ``rows`` as one tensor padded on the right."""
-    lengths = torch.tensor([len(row) for row in rows])
-    tokens = torch.full((len(rows), int(lengths.max())), pad_id, dtype=torch.long)
-    for index, row in enumerate(rows):
-        tokens[index, : len(row)] = torch.tensor(row)
-    return Batch(indices, tokens, lengths)
+        """Return one vector a text, (texts, dimensions), from states padded on the right."""
+        mask = real_tokens(lengths)
+        mask = None if mask is None else mask.to(hidden.device)
+        return pooling.pool(hidden, mask, self.spec.pooling)[:, : self.dimensions]
 
 
 def load_backbone(
-    spec: EncoderSpec, home: Home, dtype: torch.dtype | None = None
+    spec: EncoderSpec, home: Home, dtype: torch.dtype | None = None, quantization: str = "none"
 ) -> TransformerEncoder:
     """Return the frozen backbone as an encoder; no LM head is loaded.
 
+    ``quantization`` "nf4" keeps the weights in 4 bits, for training adapters on them.
+
     Raises:
-        InputError: when the backbone cannot be found or is not a transformer with safetensors.
+        InputError: when the backbone cannot be found, is not a transformer with safetensors, or
+            does not fit the spec.
+        ResourceError: when a package is missing.
     """
     dtype = dtype or fast_dtype()
-    name = _identity(spec, adapter="", dtype=dtype)
-    place = backbone.folder(spec.backbone, home)
-    options: dict[str, Any] = {"revision": spec.revision} if spec.revision else {}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, **options)
-        model = AutoModel.from_pretrained(
-            place,
-            dtype=dtype,
-            attn_implementation=attention(spec.max_length),
-            use_safetensors=True,
-            trust_remote_code=False,
-            **options,
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        message = f"cannot load the backbone {spec.backbone!r}: {reason}"
-        raise InputError(message) from error
-    return TransformerEncoder(model.to(device()), tokenizer, spec, name)
+    loaded = _load(spec, home, dtype, quantization)
+    how = str(dtype) if quantization == "none" else quantization
+    return _encoder(loaded, spec, adapter="", how=how)
 
 
-def load_model(path: Path, home: Home, dtype: torch.dtype | None = None) -> TransformerEncoder:
-    """Return a model that this project trained, from its folder alone; LoRA merged in float32.
+def load_model(
+    path: Path,
+    home: Home,
+    dtype: torch.dtype | None = None,
+    *,
+    merge: bool = True,
+    spec: EncoderSpec | None = None,
+) -> TransformerEncoder:
+    """Return the encoder in a folder: a model of ours, an adapter of peft, or a whole model.
+
+    Adapters are merged into the weights in float32, then rounded to ``dtype``; without ``merge``
+    they stay beside the weights. A folder of others says little: how it makes vectors is looked
+    up (`pipeline.encoder.known`), unless ``spec`` gives it.
 
     Raises:
-        InputError: when ``path`` is not such a folder.
+        InputError: when ``path`` is none of these, nothing says how it makes vectors, or an
+            adapter does not fit its backbone.
         ArtifactError: when it was written by a newer version.
     """
-    from peft import PeftModel  # noqa: PLC0415 - needed only for adapted models
+    from pipeline.encoder import adapters  # noqa: PLC0415 - imports peft
 
-    spec = read_description(path).encoder
-    encoder = load_backbone(spec, home, torch.float32)
-    adapted = PeftModel.from_pretrained(encoder.model, str(path))
-    dtype = dtype or fast_dtype()
-    merged = adapted.merge_and_unload().to(dtype)
-    digest = stage_key("adapter", 1, weights=_weights_digest(path))
-    return TransformerEncoder(merged, encoder.tokenizer, spec, _identity(spec, digest, dtype))
-
-
-class ModelDescription(Record):
-    """What a model directory says of itself, beside the adapter."""
-
-    format_version: int
-    encoder: EncoderSpec
-    backbone_identity: str
-    first_layer: int  # the lowest layer that has adapters
-    train: dict[str, Any]
+    spec, dtype = spec or spec_of(path), dtype or fast_dtype()
+    if not (path / ADAPTER_FILE).is_file():
+        return load_backbone(spec, home, dtype)
+    weights = adapters.digest(path)
+    loaded = _load(spec, home, torch.float32 if merge else dtype)
+    if is_ours(path) and (trained := read_description(path).encoder.layers):
+        keep_layers(loaded.model, trained)
+    adapted = adapters.attach(loaded.model, path)
+    model = adapters.merged(adapted, dtype) if merge else adapters.inner(adapted)
+    adapter = stage_key("adapter", 1, weights=weights, merged=merge)
+    return _encoder(loaded._replace(model=model), spec, adapter, str(dtype))
 
 
-def read_description(path: Path) -> ModelDescription:
-    """Return how the model in ``path`` makes vectors, and where it came from.
-
-    Raises:
-        InputError: when ``path`` is not a model of ours.
-        ArtifactError: when it was written by another version.
-    """
-    try:
-        saved = json.loads((path / MODEL_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"{path} is not a model of ours: {MODEL_FILE} is missing or unreadable"
-        raise InputError(message) from error
-    if saved.get("format_version") != FORMAT_VERSION:
-        found = saved.get("format_version")
-        message = f"{path} has model format {found}; this version reads {FORMAT_VERSION}"
-        raise ArtifactError(message)
-    return ModelDescription.model_validate(saved)
+def _load(
+    spec: EncoderSpec, home: Home, dtype: torch.dtype, quantization: str = "none"
+) -> Pretrained:
+    spec.check()
+    request = Request(
+        name=spec.backbone,
+        revision=spec.revision,
+        template=spec.template,
+        max_length=spec.max_length,
+        dtype=dtype,
+        bidirectional=spec.attention == "bidirectional" and spec.bidirectional_from == 0,
+        quantization=quantization,
+    )
+    return pretrained(AutoModel, request, home)
 
 
-def _weights_digest(path: Path) -> str:
-    weights = path / "adapter_model.safetensors"
-    if not weights.is_file():
-        message = f"{path} is incomplete: {weights.name} is missing"
-        raise InputError(message)
-    return file_digest(weights)
-
-
-def _identity(spec: EncoderSpec, adapter: str, dtype: torch.dtype) -> str:
-    weights = backbone.identity(spec.backbone, spec.revision)
-    how = spec.model_dump(exclude={"backbone", "revision"})
-    return stage_key("encoder", 1, weights=weights, how=how, adapter=adapter, dtype=str(dtype))
+def _encoder(loaded: Pretrained, spec: EncoderSpec, adapter: str, how: str) -> TransformerEncoder:
+    """Return the encoder of a loaded model, cut and opened as the spec says."""
+    model, tokenizer = loaded
+    if spec.layers:
+        keep_layers(model, spec.layers)
+    if spec.bidirectional_from:
+        open_layers(model, spec.bidirectional_from)
+    if spec.max_length == 0:
+        room = room_for_text(loaded, spec.template, spec.backbone)
+        spec = spec.model_copy(update={"max_length": room})
+    name = stage_key(
+        "encoder",
+        2,
+        weights=backbone.identity(spec.backbone, spec.revision),
+        how=spec.model_dump(exclude={"backbone", "revision"}),
+        adapter=adapter,
+        dtype=how,
+    )
+    return TransformerEncoder(model, tokenizer, spec, name)

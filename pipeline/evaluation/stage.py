@@ -29,7 +29,7 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     pairs = gold.load(config)
     documents = [d for d in store.rows(inputs["clean"], Document) if d.split == "test"]
     checked = overlap.check(pairs, documents, store.rows(inputs["curate"], LabeledPair))
-    base, adapted = _encoders(inputs["train"], config, store)
+    base, adapted = _encoders(inputs["train"], store)
     tested = [pair for pair in pairs if pair.split == "test"]
     found = measure(base, adapted, tested, documents, config.evaluate)
     log.info("verdict: %s. %s", found.summary["verdict"], " ".join(found.summary["reasons"]))
@@ -39,11 +39,12 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     return draft.reference
 
 
-def _encoders(model: Reference, config: DomainConfig, store: Store) -> tuple[Encoder, Encoder]:
+def _encoders(model: Reference, store: Store) -> tuple[Encoder, Encoder]:
     """Return the backbone and the trained model as it loads from disk."""
     from pipeline.encoder import layers, transformer  # noqa: PLC0415 - torch only when needed
 
     place = store.path(model)
-    base = transformer.load_backbone(transformer.EncoderSpec.of(config.encoder), store.home)
+    described = transformer.read_description(place)
+    base = transformer.load_backbone(described.encoder, store.home)
     adapted = transformer.load_model(place, store.home)
-    return layers.share_lower(base, adapted, transformer.read_description(place).first_layer)
+    return layers.share_lower(base, adapted, described.first_layer)

@@ -1,220 +1,268 @@
-"""The training loop: LoRA adapters of an encoder, moved by the AnglE objectives.
+"""The training loop: adapters of an encoder, moved by the AnglE objectives.
 
-``accelerate`` does device, precision and (later) processes; the loop itself is ours because the
-losses see a whole batch of pairs at once while its texts run through the model in chunks
-(docs/decisions/0002). The unique texts of a batch are encoded once, and the layers below the
-adapters once per text (`pipeline.encoder.layers`).
+``accelerate`` does device, precision and processes; the loop itself is ours because a loss sees a
+whole batch of pairs at once while its texts run through the model in chunks (docs/decisions/0002).
+The distinct texts of a batch are encoded once, and the layers below the adapters once per text.
 """
 
 from __future__ import annotations
 
-import copy
+import json
 import logging
-import random
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import cast
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from torch import Tensor
-from transformers import PreTrainedModel, get_linear_schedule_with_warmup
+from transformers import PreTrainedModel
 
+from pipeline.disk import write_atomically
 from pipeline.encoder import Vectors
 from pipeline.encoder.layers import SplitEncoder
-from pipeline.encoder.transformer import TransformerEncoder, by_length, fast_dtype
+from pipeline.encoder.loading import fast_dtype
+from pipeline.encoder.stack import layers_of
+from pipeline.encoder.transformer import TransformerEncoder
 from pipeline.errors import InputError
 from pipeline.progress import Progress
-from pipeline.records import LabeledPair
 from pipeline.sections import TrainSettings
-from pipeline.training import objectives
-from pipeline.training.objectives import PairBatch, Weights
+from pipeline.training import adapters, batches, examples, presets, state
+from pipeline.training.checkpoints import Checkpoint, Checkpoints
+from pipeline.training.examples import TextPair
+from pipeline.training.gradients import BatchGradient, Figures, Memory, batch_of
+from pipeline.training.objectives import WeightedSum
+from pipeline.training.state import History
+from pipeline.training.texts import TextStates
 
 log = logging.getLogger(__name__)
 
-State = dict[str, Tensor]
-
-
-@dataclass
-class History:
-    """What happened while training."""
-
-    curve: list[dict[str, float]] = field(default_factory=list)
-    dev_curve: list[dict[str, float]] = field(default_factory=list)
-    steps: int = 0
-    tokens: int = 0
-    best_step: int = 0
-    best_dev: float | None = None
-    stopped_early: bool = False
+NOT_FINITE = "not_finite.json"
 
 
 class Trainer:
-    """One training run over an encoder whose model it wraps in LoRA adapters."""
+    """One training run over an encoder whose model it wraps in adapters."""
 
     def __init__(
-        self, encoder: TransformerEncoder, pairs: Sequence[LabeledPair], settings: TrainSettings
+        self,
+        encoder: TransformerEncoder,
+        pairs: Sequence[TextPair],
+        settings: TrainSettings,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
+        objective = checked(pairs, settings)
         torch.manual_seed(settings.seed)
         self.encoder, self.pairs, self.settings = encoder, list(pairs), settings
-        layers = encoder.model.config.num_hidden_layers
-        first = self.first_layer = layers - max(1, round(settings.lora_depth * layers))
-        self.model = add_lora(encoder, settings, range(first, layers))
-        base = cast("PreTrainedModel", self.model.get_base_model())
-        self.split = SplitEncoder(encoder, base, first)
-        texts = list(dict.fromkeys(text for p in pairs for text in (p.sentence1, p.sentence2)))
-        self.place = {text: index for index, text in enumerate(texts)}
-        self.hidden = self.split.lower(encoder.token_ids(texts), "lower layers")
-        self.weights = Weights(**{name: getattr(settings, key) for name, key in _FIELDS.items()})
-        per_epoch = max(1, len(self.pairs) // settings.batch_pairs)
-        self.total_steps = max(1, round(per_epoch * settings.epochs))
-        self._prepare()
-        self.history = History()
-
-    def _prepare(self) -> None:
-        precision = "bf16" if fast_dtype() is torch.bfloat16 else "no"
+        self.checkpoints = checkpoints
+        precision = "bf16" if dtype(settings) is torch.bfloat16 else "no"
         self.accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
-        trainable = [p for p in self.model.parameters() if p.requires_grad]
-        self.trainable_parameters = sum(p.numel() for p in trainable)
-        optimizer = torch.optim.AdamW(trainable, lr=self.settings.learning_rate, weight_decay=0.0)
-        schedule = get_linear_schedule_with_warmup(
-            optimizer, round(self.settings.warmup * self.total_steps), self.total_steps
-        )
-        self.optimizer, self.schedule = self.accelerator.prepare(optimizer, schedule)
+        self.model = adapters.prepared(encoder, settings)
+        self.first_layer = adapters.first_layer(self.model)
+        self.split = SplitEncoder(encoder, self._base(), self.first_layer)
+        self.gradient = BatchGradient(self.model, self.split, objective, self.accelerator.autocast)
+        self.gradient.depths = self._depths()
+        self._shard()
+        self.memory = Memory(settings.chunk_tokens, settings.graph_tokens)
+        self._read_texts()
+        size = min(settings.batch_pairs, len(self.pairs))
+        self.total_steps = batches.steps(len(self.pairs), size, settings.epochs)
+        weights = state.trainable(self.model)
+        self.trainable_parameters = sum(weight.numel() for weight in weights.values())
+        self.optimizer = torch.optim.AdamW(weights.values(), weight_decay=0.0, fused=True)
+        self.history, self.best = History(), state.copied(self.model)
+        self.step_done: Callable[[int], None] | None = None
+        self._saved = time.monotonic()
 
-    def run(self, dev_score: Callable[[], float] | None) -> History:
-        """Train; with ``dev_score`` keep the best adapter, and stop when the score stops rising."""
-        history, best = self.history, self.adapter_state()
+    def _base(self) -> PreTrainedModel:
+        return cast("PreTrainedModel", self.model.get_base_model())
+
+    def _shard(self) -> None:
+        world = self.gradient.world
+        if self.settings.shard and world.size > 1:
+            trained = state.trainable(self.model).values()
+            world.shard(layers_of(self._base()), list(trained))
+            self.gradient.sharded = True
+
+    def _depths(self) -> tuple[int, ...]:
+        early, count = self.settings.early_layers, self.encoder.model.config.num_hidden_layers
+        if not early:
+            return ()
+        if min(early) <= self.first_layer or max(early) >= count:
+            message = (
+                f"train.early_layers {list(early)}: the trained layers of this backbone allow "
+                f"{self.first_layer + 1} to {count - 1}; raise train.lora_depth for earlier ones"
+            )
+            raise InputError(message)
+        return (*sorted(early), count)
+
+    def _read_texts(self) -> None:
+        texts = list(dict.fromkeys(t for p in self.pairs for t in (p.sentence1, p.sentence2)))
+        place = {text: index for index, text in enumerate(texts)}
+        self._rows = [(place[p.sentence1], place[p.sentence2], p.score) for p in self.pairs]
+        self.states = TextStates(self.encoder, self.split, texts, "lower layers")
+        if self.settings.distill_weight:
+            with self.model.disable_adapter():
+                frozen = torch.from_numpy(self.vectors(self.states.all()))
+            self.gradient.frozen = frozen.to(self.model.device)
+            self.gradient.distill_weight = self.settings.distill_weight
+
+    def run(self, dev_score: Callable[[], float] | None = None) -> History:
+        """Train; with ``dev_score`` keep the best adapter, and stop when the score stops rising.
+
+        Goes on from the newest whole checkpoint, when there is one, and ends with the weights of a
+        run that was never stopped.
+
+        Raises:
+            InputError: when the loss, a gradient or a weight is not finite; nothing is saved then.
+            ResourceError: when memory or disk are too small.
+        """
+        with _deterministic():
+            self._begin(dev_score)
+            with Progress("train", self.total_steps, "step") as progress:
+                progress.advance(self.history.steps)
+                for numbers in self._remaining():
+                    loss = self._step(numbers)
+                    progress.advance(1, loss=f"{loss:.3f}")
+                    if dev_score:
+                        self._judge(dev_score)
+                    self._keep()
+                    if self.step_done:
+                        self.step_done(self.history.steps)
         if dev_score:
-            history.best_dev = self._scored(dev_score, 0)
-        every = max(1, self.total_steps // self.settings.evaluations)
-        stale = 0
-        with Progress("train", self.total_steps, "step") as progress:
-            for batch in self._batches():
-                loss = self._step(batch)
-                progress.advance(1, loss=f"{loss:.3f}")
-                last = history.steps == self.total_steps
-                if dev_score and (history.steps % every == 0 or last):
-                    score = self._scored(dev_score, history.steps)
-                    stale = 0 if score > (history.best_dev or -1.0) else stale + 1
-                    if stale == 0:
-                        history.best_dev, history.best_step = score, history.steps
-                        best = self.adapter_state()
-                    elif stale >= self.settings.patience and not last:
-                        history.stopped_early = True
-                        break
-        if dev_score:
-            self.model.load_state_dict(best, strict=False)
+            state.load(self.model, self.best)
         else:
-            history.best_step = history.steps
-        return history
+            self.history.best_step = self.history.steps
+        return self.history
 
-    def _scored(self, dev_score: Callable[[], float], step: int) -> float:
-        score = dev_score()
-        self.history.dev_curve.append({"step": step, "spearman": score})
-        log.info("train: step %d of %d, dev Spearman %.4f", step, self.total_steps, score)
+    def _begin(self, dev_score: Callable[[], float] | None) -> None:
+        found = self.checkpoints.newest() if self.checkpoints else None
+        if found:
+            self.history = History(**found.facts["history"])
+            self.memory = Memory(**found.facts["memory"])
+            self.best = state.restore(self.model, self.optimizer, found.tensors)
+            log.info("train: going on from step %d of %d", found.step, self.total_steps)
+        elif dev_score:
+            self.history.best_dev = self._scored(dev_score)
+
+    def _remaining(self) -> Iterator[list[int]]:
+        settings, scores = self.settings, [pair.score for pair in self.pairs]
+        every = batches.batches(scores, settings.batch_pairs, settings.seed, settings.sampler)
+        for numbers in islice(every, self.history.steps, self.total_steps):
+            if self.history.stopped_early:
+                return
+            self.history.comparisons += batches.comparisons([scores[n] for n in numbers])
+            yield numbers
+
+    def _judge(self, dev_score: Callable[[], float]) -> None:
+        """Score the dev pairs when it is time, and note whether training pays."""
+        history = self.history
+        every = max(1, self.total_steps // self.settings.evaluations)
+        last = history.steps == self.total_steps
+        if history.steps % every and not last:
+            return
+        score = self._scored(dev_score)
+        if score > (history.best_dev if history.best_dev is not None else -1.0):
+            history.best_dev, history.best_step, history.stale = score, history.steps, 0
+            self.best = state.copied(self.model)
+        else:
+            history.stale += 1
+            history.stopped_early = history.stale >= self.settings.patience and not last
+
+    def _scored(self, dev_score: Callable[[], float]) -> float:
+        score = self.gradient.world.from_first(dev_score(), self.model.device)
+        self.history.dev_curve.append({"step": self.history.steps, "spearman": score})
+        step, total = self.history.steps, self.total_steps
+        log.info("train: step %d of %d, dev Spearman %.4f", step, total, score)
         return score
-
-    def adapter_state(self) -> State:
-        """Return a copy of the trainable weights."""
-        return {
-            name: copy.deepcopy(parameter.detach())
-            for name, parameter in self.model.named_parameters()
-            if parameter.requires_grad
-        }
-
-    def _batches(self) -> Iterator[list[LabeledPair]]:
-        """Yield ``total_steps`` batches, in a new seeded order each epoch."""
-        order = random.Random(self.settings.seed)  # noqa: S311 - not for secrets
-        size, yielded = min(self.settings.batch_pairs, len(self.pairs)), 0
-        while True:
-            shuffled = order.sample(self.pairs, len(self.pairs))
-            for start in range(0, len(shuffled) - size + 1, size):
-                yield shuffled[start : start + size]
-                yielded += 1
-                if yielded == self.total_steps:
-                    return
 
     def vectors(self, hidden: Sequence[Tensor]) -> Vectors:
         """Return the vectors the model gives now to texts whose lower hidden states are given."""
         self.model.eval()
         with self.accelerator.autocast():
-            return self.split.vectors(hidden)
+            return self.split.vectors(hidden, "")
 
-    def _step(self, pairs: list[LabeledPair]) -> float:
-        self.model.train()
-        sides = [[self.place[p.sentence1] for p in pairs], [self.place[p.sentence2] for p in pairs]]
-        unique = sorted({*sides[0], *sides[1]}, key=lambda text: -len(self.hidden[text]))
-        where = {text: row for row, text in enumerate(unique)}
-        index = torch.tensor([[where[text] for text in side] for side in sides])
-        score = torch.tensor([p.score for p in pairs])
-
-        vectors = self._embed([self.hidden[text] for text in unique])
-        left, right = vectors[index[0]], vectors[index[1]]
-        place = vectors.device
-        batch = PairBatch(left, right, score.to(place), index.flatten().to(place))
-        terms = objectives.total(batch, self.weights)
-        self.accelerator.backward(terms["loss"])
-        self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        self._update(values, sum(len(self.hidden[text]) for text in unique))
-        return values["loss"]
-
-    def _embed(self, hidden: list[Tensor]) -> Tensor:
-        """Return the vectors of ``hidden`` (longest first), with their graph, chunk by chunk.
-
-        Chunks that fit in a processor's cache are a quarter faster than one large batch.
-        """
-        lengths = [len(state) for state in hidden]
-        with self.accelerator.autocast():
-            parts = [
-                self.split.upper([hidden[index] for index in chunk]).float()
-                for chunk in by_length(lengths, self.settings.chunk_tokens)
-            ]
-        return torch.cat(parts)
-
-    def _update(self, terms: dict[str, float], tokens: int) -> None:
-        if not all(map(_is_finite, terms.values())):
-            step = self.history.steps + 1
-            message = f"the loss is not finite at step {step} ({terms}): lower train.learning_rate"
-            raise InputError(message)
-        rate = self.schedule.get_last_lr()[0]
+    def _step(self, numbers: list[int]) -> float:
+        batch = batch_of([self._rows[number] for number in numbers], self.states.lengths)
+        figures = self.gradient.add(batch, self.states, self.memory)
+        weights = list(state.trainable(self.model).values())
+        norm = float(torch.nn.utils.clip_grad_norm_(weights, 1.0))
+        self._refuse_not_finite(numbers, figures.terms | {"gradient_norm": norm})
+        rate = state.learning_rate(
+            self.history.steps, self.total_steps, self.settings.warmup, self.settings.learning_rate
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
         self.optimizer.step()
-        self.schedule.step()
         self.optimizer.zero_grad()
+        largest = float(torch.stack([weight.detach().abs().max() for weight in weights]).max())
+        self._refuse_not_finite(numbers, {"largest_weight": largest})
+        self._note(figures, rate)
+        return figures.terms["loss"]
+
+    def _note(self, figures: Figures, rate: float) -> None:
         self.history.steps += 1
-        self.history.tokens += tokens
-        self.history.curve.append({"step": self.history.steps, **terms, "learning_rate": rate})
+        self.history.tokens += figures.tokens
+        row = {"step": self.history.steps, **figures.terms, "learning_rate": rate}
+        self.history.curve.append(row)
+
+    def _refuse_not_finite(self, numbers: list[int], values: dict[str, float]) -> None:
+        """Stop before anything is kept; write down the batch that it happened with."""
+        wrong = {name: str(value) for name, value in values.items() if not math.isfinite(value)}
+        if not wrong:
+            return
+        step, where = self.history.steps + 1, ""
+        if self.checkpoints and self.gradient.world.first:
+            path = self.checkpoints.folder / NOT_FINITE
+            chosen = [self.pairs[number] for number in numbers]
+            pairs = [[pair.sentence1, pair.sentence2, str(pair.score)] for pair in chosen]
+            found = {"step": step, "not_finite": wrong, "pairs": pairs}
+            write_atomically(path, json.dumps(found, indent=2))
+            where = f"; its pairs are in {path}"
+        names = ", ".join(name.replace("_", " ") for name in wrong)
+        message = f"not finite at step {step}: {names}{where}; lower train.learning_rate"
+        raise InputError(message)
+
+    def _keep(self) -> None:
+        """Write a checkpoint when the last one is old enough; the first process alone."""
+        waited = time.monotonic() - self._saved >= self.settings.checkpoint_seconds
+        if not (self.checkpoints and waited and self.gradient.world.first):
+            return
+        facts = {"history": self.history.facts(), "memory": vars(self.memory)}
+        tensors = state.captured(self.model, self.optimizer, self.best)
+        self.checkpoints.save(Checkpoint(self.history.steps, tensors, facts))
+        self._saved = time.monotonic()
 
 
-_FIELDS = {
-    "cosine": "cosine_weight",
-    "in_batch": "in_batch_weight",
-    "angle": "angle_weight",
-    "cosine_temperature": "cosine_temperature",
-    "in_batch_temperature": "in_batch_temperature",
-    "angle_temperature": "angle_temperature",
-    "positive_threshold": "positive_threshold",
-}
+def checked(pairs: Sequence[TextPair], settings: TrainSettings) -> WeightedSum:
+    """Return the objective of a run, once its pairs are known to teach it something.
+
+    Raises:
+        InputError: when settings or pairs cannot be trained with.
+    """
+    objective = presets.objective(settings)
+    examples.check(pairs, settings, objective.weights.get("in_batch", 0.0))
+    return objective
 
 
-def _is_finite(value: float) -> bool:
-    return value == value and abs(value) != float("inf")  # noqa: PLR0124 - NaN is not itself
+def dtype(settings: TrainSettings) -> torch.dtype:
+    """Return the precision of the frozen weights and of matrix products; losses are float32."""
+    return fast_dtype() if settings.precision == "auto" else getattr(torch, settings.precision)
 
 
-def add_lora(encoder: TransformerEncoder, settings: TrainSettings, layers: range) -> PeftModel:
-    """Return the encoder's model with fresh LoRA adapters in ``layers`` (float32, rest frozen)."""
-    numbers, names = "|".join(map(str, layers)), "|".join(settings.lora_targets)
-    lora = LoraConfig(
-        task_type=TaskType.FEATURE_EXTRACTION,
-        r=settings.lora_rank,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.lora_dropout,
-        target_modules=rf"(.*\.)?layers\.({numbers})\..*\.({names})",
-    )
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Choose algorithms that give the same result every time, wherever there are any."""
+    before = torch.are_deterministic_algorithms_enabled()
+    warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic: Any = torch.utils.deterministic
+    fill = deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(mode=True, warn_only=True)
+    deterministic.fill_uninitialized_memory = False  # costs time, changes nothing
     try:
-        model = get_peft_model(encoder.model, lora)
-    except ValueError as error:
-        message = f"LoRA cannot be added to {encoder.spec.backbone!r}: {error}"
-        raise InputError(message) from error
-    return cast("PeftModel", model)
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn)
+        deterministic.fill_uninitialized_memory = fill

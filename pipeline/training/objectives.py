@@ -1,143 +1,218 @@
 """The AnglE objectives (Li & Li, arXiv 2309.12871) for graded labels.
 
-All three take the embeddings of a batch of pairs, ``left`` and ``right`` of shape (pairs,
-dimensions), and compute in float32 whatever the precision they are given. Temperatures divide, as
-in the paper (0.05 here is the multiplier 20 of ``angle_emb``).
+Each is a module that takes a `PairBatch` and returns a scalar, computed in float32 whatever the
+precision of the vectors (in float64 when they are). Temperatures divide similarities, as in the
+paper; ``angle_emb`` multiplies by a ``tau`` instead, so its 20 is 0.05 here.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple, Self, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-_NOTHING: Final = -1e4  # a logit whose exponential is 0 in float32; finite, so gradients are too
+from pipeline.errors import InputError
+from pipeline.training.ranking import ranking, with_gradient
+from pipeline.training.relations import Anchors, Positives, Relations
+
+AngleForm = Literal["phase", "released"]
+
+# Logits of in-batch negatives computed at a time: 16 MiB in float32.
+BLOCK: Final = 2**22
+# Inner products of unit vectors below this are rounding errors in float32: they have no phase.
+LEAST: Final = 1e-6
 
 
 class PairBatch(NamedTuple):
-    """Embeddings of a batch of pairs, their labels, and which text each embedding is of."""
+    """The embeddings of the distinct texts of a batch, and its pairs with their labels."""
 
-    left: Tensor  # (pairs, dimensions)
-    right: Tensor  # (pairs, dimensions)
-    score: Tensor  # (pairs,), in [0, 1]; NaN where a pair is known to be positive but has no grade
-    text: Tensor  # (2 * pairs,), equal numbers for equal texts, left ones first
+    vectors: Tensor  # (texts, dimensions)
+    pairs: Tensor  # (pairs, 2), long: rows of `vectors`
+    score: Tensor  # (pairs,), in [0, 1]; NaN: known to be positive, but without a grade
+
+    @classmethod
+    def of(cls, left: Tensor, right: Tensor, score: Tensor) -> Self:
+        """Return the batch of ``left`` and ``right``, (pairs, dimensions), all texts distinct."""
+        rows = torch.arange(2 * len(left), device=left.device)
+        return cls(torch.cat([left, right]), rows.view(2, -1).T, score)
+
+    @property
+    def left(self) -> Tensor:
+        """The first text of each pair; shape (pairs, dimensions)."""
+        return self.vectors.index_select(0, self.pairs[:, 0])
+
+    @property
+    def right(self) -> Tensor:
+        """The second text of each pair; shape (pairs, dimensions)."""
+        return self.vectors.index_select(0, self.pairs[:, 1])
 
 
-class Weights(NamedTuple):
-    """Weight and temperature of each objective."""
+class Objective(nn.Module):
+    """What a batch of embeddings costs, by their directions alone; a scalar, smaller is better."""
 
-    cosine: float
-    in_batch: float
-    angle: float
-    cosine_temperature: float
-    in_batch_temperature: float
-    angle_temperature: float
-    positive_threshold: float
+    def forward(self, batch: PairBatch) -> Tensor:
+        """Return what ``batch`` costs, its vectors being of any length."""
+        return self.of_unit(normalised(batch))
+
+    def of_unit(self, batch: PairBatch) -> Tensor:
+        """Return what ``batch`` costs, its vectors being of length one: what a kind defines."""
+        raise NotImplementedError
 
 
-def unit(vectors: Tensor) -> Tensor:
-    """Return rows of length one, in float32; a row of zeros stays, with a finite gradient."""
-    rows = vectors.float()
+class Cosine(Objective):
+    """The CoSENT loss: pairs with higher labels have higher cosines (see `ranking`)."""
+
+    def __init__(self, temperature: float = 0.05) -> None:
+        super().__init__()
+        self.temperature = temperature
+
+    def of_unit(self, batch: PairBatch) -> Tensor:
+        """Return the ranking loss over the cosines."""
+        return ranking((batch.left * batch.right).sum(dim=-1), batch.score, self.temperature)
+
+
+class Angle(Objective):
+    """A ranking loss over the angle between two vectors seen as complex ones.
+
+    The first half of a vector holds real parts, the second imaginary ones. With x = a + bi,
+    y = c + di and their Hermitian inner product h = sum(ac + bd) + i sum(bc - ad), of vectors of
+    length one, the similarity that is ranked (see `ranking`) is
+
+    * ``phase``: ``-atan2(|Im h|, Re h) / pi``, from 0 to -1: minus the phase difference that the
+      paper's equation means. Symmetric; largest at x = y (and wherever h is real and positive),
+      least at x = -y. Where |h| is below 1e-6, as with a vector of zeros, the angle is a right one
+      without gradient; above, the gradient grows as 1 / |h|.
+    * ``released``: ``|Re h + Im h|``, what the authors' ``angle_emb`` computes (0.6.1,
+      https://github.com/SeanLee97/AnglE). The same 1 for x = y and x = -y, largest (at most the
+      square root of 2) where the phase is 45 degrees and not at x = y, and not symmetric: a
+      regulariser beside other objectives, for comparison. See docs/decisions/0003.
+    """
+
+    def __init__(self, temperature: float = 1.0, form: AngleForm = "phase") -> None:
+        super().__init__()
+        self.temperature, self.form = temperature, form
+
+    def of_unit(self, batch: PairBatch) -> Tensor:
+        """Return the ranking loss over the angles.
+
+        Raises:
+            InputError: when the vectors have an odd number of dimensions.
+        """
+        if batch.vectors.shape[-1] % 2:
+            message = (
+                f"the angle objective needs an even number of dimensions, not "
+                f"{batch.vectors.shape[-1]}: change the dimensions or set train.angle_weight to 0"
+            )
+            raise InputError(message)
+        left, right = batch.left, batch.right
+        (a, b), (c, d) = left.chunk(2, dim=-1), right.chunk(2, dim=-1)
+        real, imaginary = (left * right).sum(dim=-1), (b * c - a * d).sum(dim=-1)
+        similarity = (real + imaginary).abs()
+        if self.form == "phase":
+            similarity = _phase(real, imaginary) / -math.pi
+        return ranking(similarity, batch.score, self.temperature)
+
+
+class InBatchNegatives(Objective):
+    """InfoNCE of every text with a positive against all other texts of the batch.
+
+    For an anchor with a positive the loss is -log(exp(p) / (exp(p) + sum over candidates of
+    exp(n))), with p and n cosines divided by the temperature. Which texts are positives, which
+    candidates and what each anchor counts is said by `Relations`; texts without a positive are
+    candidates but no anchors. A batch without positives costs 0.
+
+    Logits are made, and their gradient with them, in blocks of rows: memory grows with the number
+    of texts, not with its square.
+    """
+
+    def __init__(
+        self, temperature: float = 0.05, positive_threshold: float = 0.9,
+        positives: Positives = "threshold",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.temperature, self.positive_threshold = temperature, positive_threshold
+        self.positives: Positives = positives
+
+    def of_unit(self, batch: PairBatch) -> Tensor:
+        """Return the loss of the anchors, weighted by their shares."""
+        relations = Relations.of(
+            batch.pairs.cpu().numpy(), batch.score.float().cpu().numpy(), len(batch.vectors),
+            self.positive_threshold, self.positives,
+        )  # fmt: skip
+        texts = batch.vectors
+        with torch.no_grad(), torch.autocast(texts.device.type, enabled=False):
+            loss, gradient = texts.new_zeros(()), torch.zeros_like(texts)
+            for block in relations.blocks(max(1, BLOCK // max(1, len(texts)))):
+                loss += _add_block(texts, gradient, block, self.temperature)
+            gradient /= self.temperature
+        return with_gradient(texts, loss, gradient)
+
+
+class WeightedSum(Objective):
+    """The weighted sum of named objectives; those that weigh 0 are left out."""
+
+    def __init__(self, terms: Mapping[str, tuple[float, Objective]]) -> None:
+        super().__init__()
+        kept = {name: term for name, term in terms.items() if term[0]}
+        self.weights = {name: weight for name, (weight, _) in kept.items()}
+        self.objectives = nn.ModuleDict({name: term for name, (_, term) in kept.items()})
+        if not kept or "loss" in kept:
+            message = "a weighted sum needs a weight other than 0, and no term of the name 'loss'"
+            raise ValueError(message)
+
+    def of_unit(self, batch: PairBatch) -> Tensor:
+        """Return the weighted sum."""
+        return self._terms(batch)["loss"]
+
+    def terms(self, batch: PairBatch) -> dict[str, Tensor]:
+        """Return each term without its weight, and the weighted sum as "loss"."""
+        return self._terms(normalised(batch))
+
+    def _terms(self, batch: PairBatch) -> dict[str, Tensor]:
+        objectives = cast("Mapping[str, Objective]", self.objectives)
+        terms = {name: term.of_unit(batch) for name, term in objectives.items()}
+        weighted = [self.weights[name] * term for name, term in terms.items()]
+        return terms | {"loss": torch.stack(weighted).sum()}
+
+
+def normalised(batch: PairBatch) -> PairBatch:
+    """Return ``batch`` with vectors of length one, in float32 (float64 stays); zeros stay zeros."""
+    rows = batch.vectors if batch.vectors.dtype == torch.float64 else batch.vectors.float()
     norms = rows.norm(dim=-1, keepdim=True)
-    scaled: Tensor = rows / norms.masked_fill(norms == 0, 1.0)
-    return scaled
+    return batch._replace(vectors=rows / norms.masked_fill(norms == 0, 1.0))
 
 
-def ranking(similarity: Tensor, score: Tensor, temperature: float) -> Tensor:
-    """Return log(1 + sum of exp((s_i - s_j) / t)) over all i, j with score_i < score_j.
+def _phase(real: Tensor, imaginary: Tensor) -> Tensor:
+    """Return the angle of complex numbers to the positive real ones, from 0 to pi."""
+    none = real.square() + imaginary.square() < LEAST**2
+    return torch.atan2(imaginary.abs().masked_fill(none, 1.0), real.masked_fill(none, 0.0))
 
-    ``similarity`` and ``score`` have shape (pairs,). Pairs with equal labels, or with a label that
-    is not a number, are not compared; nothing to compare costs nothing. The form of CoSENT
-    (https://kexue.fm/archives/8847) and of the paper's equations for cosine and angle.
+
+def _add_block(texts: Tensor, gradient: Tensor, block: Anchors, temperature: float) -> Tensor:
+    """Return the loss of some anchors; add its gradient by the logits' cosines, times temperature.
+
+    With n the log of the sum over an anchor's candidates, a positive p costs log(1 + exp(n - p)).
     """
-    gap = (similarity[:, None] - similarity[None, :]) / temperature
-    out_of_order = gap[score[:, None] < score[None, :]]
-    zero = gap.new_zeros(1)  # the 1 in log(1 + ...)
-    return torch.logsumexp(torch.cat([zero, out_of_order]), dim=0)
-
-
-def cosine(batch: PairBatch, temperature: float) -> Tensor:
-    """Return the CoSENT loss: pairs with higher labels have higher cosines."""
-    left, right = unit(batch.left), unit(batch.right)
-    return ranking((left * right).sum(dim=-1), batch.score.float(), temperature)
-
-
-def angle(batch: PairBatch, temperature: float) -> Tensor:
-    """Return the ranking loss over minus the angle between two vectors seen as complex ones.
-
-    The halves of a vector are real and imaginary parts. With h the Hermitian inner product of two
-    vectors, the angle is that of h in the complex plane, ``atan2(|Im h|, Re h)`` in [0, pi]:
-    symmetric, 0 at x = y, pi at x = -y. This is the phase difference that the paper's equation
-    means; the formula its authors released has its optimum elsewhere (see docs/decisions/0003).
-    """
-    left, right = unit(batch.left), unit(batch.right)
-    (a, b), (c, d) = left.chunk(2, dim=-1), right.chunk(2, dim=-1)
-    real, imaginary = (a * c + b * d).sum(dim=-1), (b * c - a * d).sum(dim=-1)
-    # A zero vector has no direction: a right angle, and no gradient.
-    zero = (real == 0) & (imaginary == 0)
-    phase = torch.atan2((imaginary.square() + 1e-12).sqrt().masked_fill(zero, 1.0), real)
-    return ranking(-phase / math.pi, batch.score.float(), temperature)
-
-
-def in_batch_negatives(batch: PairBatch, temperature: float, positive_threshold: float) -> Tensor:
-    """Return the InfoNCE loss of every text of a positive pair against all texts of the batch.
-
-    A pair is positive when its label is at or above ``positive_threshold`` or not a number. For an
-    anchor, candidates are all other texts of the batch except: the anchor's own text wherever it
-    stands, and texts known from the batch to be partly similar to it (they share a pair that is not
-    negative, or are positives of a positive). Anchors without a positive are not counted.
-    """
-    texts = unit(torch.cat([batch.left, batch.right]))
-    positive, ignored = _relations(batch, positive_threshold)
-    logits = (texts @ texts.T / temperature).masked_fill(ignored, _NOTHING)
-    anchors = positive.any(dim=1)
-    if not bool(anchors.any()):
-        return logits.new_zeros(()) * texts.sum()
-    log_share = logits[anchors] - _others(logits, positive)[anchors]
-    counts = positive[anchors].sum(dim=1)
-    means = log_share.masked_fill(~positive[anchors], 0.0).sum(dim=1) / counts
-    return -means.mean()
-
-
-def _others(logits: Tensor, positive: Tensor) -> Tensor:
-    """Return for each anchor and candidate log(exp(candidate) + sum over negatives of exp)."""
-    negatives = torch.logsumexp(logits.masked_fill(positive, _NOTHING), dim=1, keepdim=True)
-    return torch.logaddexp(logits, negatives)
-
-
-def _relations(batch: PairBatch, threshold: float) -> tuple[Tensor, Tensor]:
-    """Return which candidates are positives of which anchors, and which are not to be compared."""
-    pairs = len(batch.score)
-    graded = torch.nan_to_num(batch.score.float(), nan=1.0)
-    same = batch.text[:, None] == batch.text[None, :]
-    near = same.clone()
-    linked = torch.zeros_like(same)
-    index = torch.arange(pairs, device=same.device)
-    is_positive, is_near = graded >= threshold, graded > 0.5 * threshold
-    for first, second in ((index, index + pairs), (index + pairs, index)):
-        linked[first[is_positive], second[is_positive]] = True
-        near[first[is_near], second[is_near]] = True
-    # Equal texts share their partners, and a partner's partner is no negative.
-    spread = same.float()
-    near = (spread @ near.float() @ spread) > 0
-    near = (near.float() @ near.float()) > 0
-    positive = linked & ~same
-    return positive, near & ~positive
-
-
-def total(batch: PairBatch, weights: Weights) -> dict[str, Tensor]:
-    """Return every objective with a weight above zero, and their weighted sum as "loss"."""
-    terms: dict[str, Tensor] = {}
-    if weights.cosine:
-        terms["cosine"] = cosine(batch, weights.cosine_temperature)
-    if weights.in_batch:
-        terms["in_batch"] = in_batch_negatives(
-            batch, weights.in_batch_temperature, weights.positive_threshold
-        )
-    if weights.angle:
-        terms["angle"] = angle(batch, weights.angle_temperature)
-    given = weights._asdict()
-    terms["loss"] = torch.stack([given[name] * term for name, term in terms.items()]).sum()
-    return terms
+    anchors, row, positive, excluded = (
+        torch.from_numpy(array).to(texts.device)
+        for array in (block.texts, block.row, block.positive, block.excluded)
+    )
+    share = torch.from_numpy(block.share).to(texts.dtype).to(texts.device)
+    own = texts[anchors]
+    logits = own @ texts.T / temperature
+    wanted = logits[row, positive]
+    logits.masked_fill_(excluded, -torch.inf)
+    top = logits.amax(dim=1, keepdim=True).clamp_(min=torch.finfo(logits.dtype).min)
+    logits.sub_(top).exp_()
+    total = logits.sum(dim=1)
+    gap = (total.log() + top.squeeze(1))[row] - wanted
+    pull = share * gap.sigmoid()
+    push = torch.zeros_like(total).index_add_(0, row, pull)
+    logits.mul_((push / total.clamp(min=torch.finfo(total.dtype).tiny))[:, None])
+    logits[row, positive] = -pull
+    gradient.index_add_(0, anchors, logits @ texts)
+    gradient.addmm_(logits.T, own)
+    return (share * torch.logaddexp(gap, torch.zeros_like(gap))).sum()

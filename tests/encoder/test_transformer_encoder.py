@@ -106,6 +106,14 @@ def test_shared_lower_layers_run_once_for_both_encoders(
     assert np.abs(plain[0] - plain[1]).max() > 1e-3
 
 
+def test_encoders_that_read_texts_differently_share_nothing(
+    tiny_backbone: Path, tmp_path: Path
+) -> None:
+    base = load_backbone(spec(tiny_backbone), Home(tmp_path), torch.float32)
+    other = load_backbone(spec(tiny_backbone, max_length=8), Home(tmp_path), torch.float32)
+    assert share_lower(base, other, first=2) == (base, other)
+
+
 def test_the_cache_gives_the_same_vectors_and_asks_for_new_texts_only(
     encoder: TransformerEncoder, tmp_path: Path
 ) -> None:
@@ -121,6 +129,7 @@ def test_the_cache_gives_the_same_vectors_and_asks_for_new_texts_only(
     first = VectorCache(Counting(), tmp_path / "journal").encode(TEXTS[:2])
     again = VectorCache(Counting(), tmp_path / "journal").encode(TEXTS)
     assert sorted(asked) == sorted(TEXTS)
+    assert VectorCache(encoder, tmp_path / "journal").encode(["\ud800"]).shape == (1, 32)
     assert (first == again[:2]).all()
 
 
