@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from scipy.stats import spearmanr
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import BertConfig, BertModel, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from pipeline.encoder.spec import EncoderSpec
 from pipeline.encoder.transformer import TransformerEncoder, load_backbone, load_model
 from pipeline.errors import InputError
-from pipeline.sections import TrainSettings
+from pipeline.sections import EncoderSettings, TrainSettings
 from pipeline.settings import Home
-from pipeline.training import saving
+from pipeline.training import job, saving
 from pipeline.training.dev import DevScore
 from pipeline.training.examples import Example
 from pipeline.training.fit import Trainer
@@ -121,6 +122,34 @@ def test_training_goes_on_from_a_saved_adapter(tiny_backbone: Path, tmp_path: Pa
     assert before == pytest.approx(score(first), abs=1e-6)
     second.run()
     assert score(second) != before
+
+
+def test_a_published_adapter_brings_its_template_and_trains_on(
+    tiny_backbone: Path, tmp_path: Path
+) -> None:
+    # Its layout: an adapter of a causal language model, on the query and value projections alone.
+    folder = tmp_path / "angle-llama-7b-nli-20231027"
+    lora = LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "v_proj"])
+    torch.manual_seed(1)
+    published = get_peft_model(LlamaForCausalLM.from_pretrained(tiny_backbone), lora)
+    for name, weight in published.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    published.save_pretrained(folder)
+
+    chosen = EncoderSettings(backbone=str(tiny_backbone), max_length=32)
+    settings = TrainSettings(start_from=str(folder), epochs=2, precision="float32")
+    spec = job.spec_for(chosen, settings)
+    assert (spec.template, spec.pooling) == ('Summarize sentence "{text}" in one word:"', "last")
+    before = Trainer(load_backbone(spec, Home(tmp_path), torch.float32), pairs(), settings)
+    expected = load_model(folder, Home(tmp_path), torch.float32, spec=spec).encode(both_sides())
+    before.model.eval()
+    assert np.abs(before.encoder.encode(both_sides()) - expected).max() < 1e-5
+
+    summary = job.train(job.job(spec, settings, pairs(), pairs(), Home(tmp_path)), tmp_path / "out")
+    assert summary["best_dev"] > summary["base_dev"]
+    trained = load_model(tmp_path / "out", Home(tmp_path), torch.float32)
+    assert rho(trained.encode(both_sides())) == pytest.approx(summary["best_dev"], abs=1e-3)
 
 
 def test_an_adapter_of_another_backbone_is_refused(
