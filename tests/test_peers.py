@@ -185,8 +185,8 @@ def test_small_numbers_of_texts_are_timed_often_and_never_with_the_same_texts() 
     assert list(seconds) == ["1", "10", "60"]
     assert last == texts
     timed = calls[1:]  # the first warms up
-    assert [len(call) for call in timed] == [1] * 50 + [10] * 5 + [60]
-    assert [text for call in timed[:50] for text in call] == texts[:50]
+    assert [len(call) for call in timed] == [1] * 30 + [10] * 3 + [60]
+    assert [text for call in timed[:30] for text in call] == texts[:30]
 
 
 def training(seconds: tuple[float, ...], memory: tuple[int, int, int], library: str) -> Training:

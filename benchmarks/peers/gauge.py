@@ -160,12 +160,12 @@ def timed(
     """Return the seconds that ``encode`` takes for 1, 10, ... texts, and the vectors of the last.
 
     Some texts are encoded before the first clock starts. Small sizes are repeated, with other texts
-    each time, until 50 texts are encoded, and the mean is returned.
+    each time, until 30 texts are encoded, and the mean is returned.
     """
     vectors = encode(list(texts[:16]))
     seconds = {}
     for size in sorted(sizes):
-        calls = max(1, 50 // size)
+        calls = max(1, 30 // size)
         start = time.perf_counter()
         for call in range(calls):
             vectors = encode(list(texts[call * size : (call + 1) * size]))
