@@ -14,10 +14,13 @@ from typing import Any, Final, NamedTuple
 from benchmarks import _peers, _workload
 from benchmarks._peers import ANGLE_EMB, OURS, SENTENCE_TRANSFORMERS
 from benchmarks._record import Figure, Measurement
+from benchmarks.peers import gauge
 from benchmarks.peers.gauge import Job, Training
+from pipeline.config import DomainConfig
 from pipeline.errors import ResourceError
-from pipeline.sections import EncoderSettings
+from pipeline.sections import EncoderSettings, TrainSettings
 from pipeline.settings import home
+from pipeline.training import batches
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +35,19 @@ QUICK_SECONDS: Final = 60.0
 
 
 class Size(NamedTuple):
-    """How much is trained: one epoch of ``steps`` batches, the first ``warm_up`` not timed."""
+    """How much is trained: one epoch of ``steps`` batches, the first ``warm_up`` not timed.
+
+    ``share`` of what ours does before its first step counts for every step.
+    """
 
     batch: int
     steps: int
     warm_up: int
+    share: float
 
 
-FULL: Final = Size(batch=32, steps=2, warm_up=1)
-QUICK: Final = Size(batch=4, steps=2, warm_up=1)
+FULL: Final = Size(batch=32, steps=2, warm_up=1, share=0.5)
+QUICK: Final = Size(batch=4, steps=2, warm_up=1, share=0.5)
 
 
 class Way(NamedTuple):
@@ -82,13 +89,19 @@ def measure(*, quick: bool) -> Measurement:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "pairs.jsonl"
         _workload.write_pairs(data, size.batch * size.steps, place, quick=quick)
+        if not quick:
+            whole = Path(folder) / "whole.jsonl"
+            _workload.write_pairs(
+                whole, DomainConfig(domain="default").mine.pairs, place, quick=False
+            )
+            size = size._replace(share=preparation_share(data, whole, size.batch))
         job = _job(data, size.batch)
         start = time.perf_counter()
         reports = _observe(job, WAYS if quick else WAYS * ROUNDS)
-        whole = time.perf_counter() - start
+        took = time.perf_counter() - start
     found = figures(reports, size)
     limit = QUICK_SECONDS if quick else None
-    lasted = Figure.of("measurement, environments and pairs made before", whole, "s", target=limit)
+    lasted = Figure.of("measurement, environments and pairs made before", took, "s", target=limit)
     judged = _peers.without_targets(found) if quick else found
     return Measurement((*judged, lasted), job.seed)
 
@@ -158,15 +171,28 @@ def figures(reports: Reports, size: Size) -> tuple[Figure, ...]:
 def step_seconds(way: Way, reports: Sequence[Training], size: Size) -> float:
     """Return the median time of the steps after the warm-up.
 
-    Ours does work before its first step that saves work in all of them (layers below the adapters
-    run once per text), so what the first step took beyond a median one is shared out over one
-    epoch's steps and counted; that of the others (warm-up, setting up a trainer) is not.
+    Ours runs the layers below the adapters before its first step, once per text for the whole run.
+    What its first step took beyond a typical one is that, and is shared out (`preparation_share`).
+    What the others do before their first step (warm-up, setting up a trainer) is not counted.
     """
     typical = statistics.median(s for report in reports for s in report.seconds[size.warm_up :])
     if way.library != OURS:
         return typical
     first = statistics.median(report.seconds[0] for report in reports)
-    return typical + max(0.0, first - typical) / size.steps
+    return typical + max(0.0, first - typical) * size.share
+
+
+def preparation_share(measured: Path, whole: Path, batch: int) -> float:
+    """Return which share of a short run's preparation falls to each step of a default run.
+
+    Preparation is per distinct text; a default run has more of them, and more steps to share it.
+    """
+    rows = gauge.rows(str(whole))
+    texts = [
+        len({text for row in part for text in (row["sentence1"], row["sentence2"])})
+        for part in (gauge.rows(str(measured)), rows)
+    ]
+    return texts[1] / texts[0] / batches.steps(len(rows), batch, TrainSettings().epochs)
 
 
 def _title(way: Way, report: Training) -> str:

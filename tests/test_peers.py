@@ -200,7 +200,7 @@ def training(seconds: tuple[float, ...], memory: tuple[int, int, int], library: 
 
 
 def test_speeds_and_memory_are_ratios_of_medians_and_our_preparation_counts() -> None:
-    size = Size(batch=10, steps=4, warm_up=1)
+    size = Size(batch=10, steps=4, warm_up=1, share=0.25)
     reports = {
         DEFAULT: [training((5.0, 1.0, 1.0, 9.0), (100, 160, 170), "angle-adapt")] * 2,
         ANGLE: [training((99.0, 8.0, 8.0, 1.0), (100, 300, 400), "angle_emb")],

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from itertools import takewhile
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
+
+WASTE: Final = 64  # tokens; on two cores, what a forward costs whatever its size
 
 
 class Batch(NamedTuple):
@@ -18,13 +21,22 @@ class Batch(NamedTuple):
 
 
 def by_length(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
-    """Yield indices of texts of like length, longest first, ``max_tokens`` tokens with padding."""
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    start = 0
-    while start < len(order):
-        size = max(1, max_tokens // max(1, lengths[order[start]]))
-        yield order[start : start + size]
-        start += size
+    """Yield indices of texts of like length, longest first, ``max_tokens`` tokens with padding.
+
+    A batch ends earlier when its padding would come to more than ``WASTE`` tokens: another batch
+    costs about as much.
+    """
+    batch: list[int] = []
+    padding = 0
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        longest = lengths[batch[0]] if batch else lengths[index]
+        padding += longest - lengths[index]
+        if batch and (padding > WASTE or (len(batch) + 1) * longest > max_tokens):
+            yield batch
+            batch, padding = [], 0
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def pad(rows: list[list[int]], indices: list[int], pad_id: int) -> Batch:
@@ -40,3 +52,11 @@ def real_tokens(lengths: Tensor) -> Tensor | None:
     if int(lengths.min()) == longest:
         return None
     return torch.arange(longest, device=lengths.device)[None, :] < lengths[:, None]
+
+
+def common_start(rows: Sequence[list[int]]) -> int:
+    """Return how many tokens all rows begin with; at least one of every row is left over."""
+    first, last = min(rows, default=[]), max(rows, default=[])
+    longest = min((len(row) for row in rows), default=1) - 1
+    same = (one == other for one, other in zip(first, last, strict=False))
+    return min(longest, sum(takewhile(bool, same)))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModel, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from pipeline.artifacts import stage_key
 from pipeline.encoder import Vectors, backbone, pooling
 from pipeline.encoder.attention import is_causal, open_layers
-from pipeline.encoder.batches import Batch, by_length, pad, real_tokens
+from pipeline.encoder.batches import Batch, by_length, common_start, pad, real_tokens
 from pipeline.encoder.loading import (
     Pretrained,
     Request,
@@ -42,6 +44,27 @@ __all__ = [
     "read_description",
     "spec_of",
 ]
+
+
+WORTH: Final = 32  # texts from which on running their common start apart saves time
+
+
+class Start(NamedTuple):
+    """Keys and values of tokens that every text begins with."""
+
+    length: int
+    cache: DynamicCache | None
+
+    def repeated(self, times: int) -> DynamicCache | None:
+        """Return a copy for a batch of so many texts; it is added to when they run."""
+        if self.cache is None:
+            return None
+        copied = copy.deepcopy(self.cache)
+        copied.batch_repeat_interleave(times)
+        return copied
+
+
+NO_START: Final = Start(0, None)
 
 
 class TransformerEncoder:
@@ -83,8 +106,9 @@ class TransformerEncoder:
         vectors = np.zeros((len(unique), self.dimensions), dtype=np.float32)
         self.model.eval()
         with torch.inference_mode(), Progress(label, len(unique), "text") as progress:
-            for batch in self.batches(rows):
-                pooled = torch.nn.functional.normalize(self.embed(batch).float(), dim=-1)
+            start = self._start(rows)
+            for batch in self.batches([row[start.length :] for row in rows]):
+                pooled = torch.nn.functional.normalize(self.embed(batch, start).float(), dim=-1)
                 vectors[batch.rows] = pooled.cpu().numpy()
                 progress.advance(len(batch.rows))
         place = {text: index for index, text in enumerate(unique)}
@@ -99,11 +123,32 @@ class TransformerEncoder:
         for chosen in by_length([len(row) for row in rows], self.max_tokens):
             yield pad([rows[index] for index in chosen], chosen, self.pad_id)
 
-    def embed(self, batch: Batch) -> Tensor:
-        """Return pooled vectors, shape (texts, dimensions), in the model's precision."""
+    def embed(self, batch: Batch, start: Start = NO_START) -> Tensor:
+        """Return pooled vectors, shape (texts, dimensions), in the model's precision.
+
+        The tokens of ``start`` stand before those of every text.
+        """
         tokens, mask = batch.tokens.to(self.model.device), self.attention_mask(batch.lengths)
-        states = self.model(input_ids=tokens, attention_mask=mask, use_cache=False)
+        cache = start.repeated(len(tokens))
+        states = self.model(
+            input_ids=tokens,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
         return self.pool(states.last_hidden_state, batch.lengths)
+
+    def _start(self, rows: list[list[int]]) -> Start:
+        """Run the tokens that all rows begin with, those of the template, once for all of them.
+
+        Only for causal attention and the last token's state: no other token is read.
+        """
+        shared = common_start(rows)
+        if not (self._causal and self.spec.pooling == "last" and shared and len(rows) >= WORTH):
+            return NO_START
+        tokens = torch.tensor([rows[0][:shared]], device=self.model.device)
+        cache = self.model(input_ids=tokens, use_cache=True).past_key_values
+        return Start(shared, cache) if type(cache) is DynamicCache else NO_START
 
     def attention_mask(self, lengths: Tensor) -> Tensor | None:
         """Return the mask to run texts of these lengths with, padded on the right; None: none.

@@ -71,7 +71,7 @@ def test_long_texts_are_cut_and_the_template_is_not(tiny_backbone: Path, tmp_pat
 def test_equal_texts_are_encoded_once(encoder: TransformerEncoder) -> None:
     seen: list[int] = []
     embed = encoder.embed
-    encoder.embed = lambda batch: (seen.append(len(batch.rows)), embed(batch))[1]  # type: ignore[method-assign]
+    encoder.embed = lambda batch, start: (seen.append(len(batch.rows)), embed(batch, start))[1]  # type: ignore[method-assign]
     vectors = encoder.encode([TEXTS[0]] * 5 + [TEXTS[1]])
     assert sum(seen) == 2
     assert vectors.shape == (6, 32)
