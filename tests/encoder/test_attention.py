@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pipeline.encoder.attention import is_causal, open_layers
+from pipeline.encoder.batches import pad
 from pipeline.encoder.layers import SplitEncoder
 from pipeline.encoder.transformer import TransformerEncoder
 from pipeline.errors import InputError
@@ -22,10 +23,8 @@ IMPLEMENTATIONS = ["eager", "sdpa"]
 
 @torch.no_grad()
 def pooled(encoder: TransformerEncoder, rows: list[list[int]]) -> Tensor:
-    """Encode rows of ids in one batch, longest first as the encoder makes it."""
-    (batch,) = encoder.batches(rows)
-    found = encoder.embed(batch)
-    return found[torch.tensor(batch.rows).argsort()]
+    """Encode rows of ids in one batch, however much padding that takes."""
+    return encoder.embed(pad(rows, list(range(len(rows))), encoder.pad_id))
 
 
 def by_hand(model: PreTrainedModel, row: list[int], first: int) -> Tensor:
