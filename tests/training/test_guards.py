@@ -111,6 +111,7 @@ def starved(backbone: Path, folder: Path, allowed: int) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory as Linux does")
 def test_out_of_memory_goes_on_with_less_at_a_time_and_the_same_batch(
     tiny_backbone: Path, tmp_path: Path
 ) -> None:

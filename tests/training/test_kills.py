@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills forked processes")
+
 PROGRAM = Path(__file__).with_name("killing.py")
 
 
