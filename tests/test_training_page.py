@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -127,4 +128,9 @@ def test_the_columns_it_names_are_those_that_are_read() -> None:
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_code_it_shows_runs(number: int) -> None:
     code = [body for language, body in BLOCKS if language == "python"][number]
-    exec(compile(code, "docs/training.md", "exec"), {})  # noqa: S102 - it is ours
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/training.md", "exec"), names)  # noqa: S102 - it is ours
+    if number == 0:
+        assert names["trainer"].history.steps >= 1
+    else:
+        assert 0 < float(names["loss"]) < float("inf")

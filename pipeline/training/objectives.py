@@ -8,6 +8,7 @@ paper; ``angle_emb`` multiplies by a ``tau`` instead, so its 20 is 0.05 here.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, Self, cast
 
@@ -50,16 +51,16 @@ class PairBatch(NamedTuple):
         return self.vectors.index_select(0, self.pairs[:, 1])
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """What a batch of embeddings costs, by their directions alone; a scalar, smaller is better."""
 
     def forward(self, batch: PairBatch) -> Tensor:
         """Return what ``batch`` costs, its vectors being of any length."""
         return self.of_unit(normalised(batch))
 
+    @abstractmethod
     def of_unit(self, batch: PairBatch) -> Tensor:
         """Return what ``batch`` costs, its vectors being of length one: what a kind defines."""
-        raise NotImplementedError
 
 
 class Cosine(Objective):
