@@ -63,11 +63,11 @@ def run_stage(
         configuration.parse(config),
         Store(home()),
     )
-    return _plain(outcome.entry, cached=outcome.cached)
+    return _plain(outcome.entry, cached=outcome.cached, partial=outcome.partial)
 
 
-def _plain(entry: IndexEntry, *, cached: bool) -> dict[str, Any]:
-    return {"entry": entry.model_dump(mode="json"), "cached": cached}
+def _plain(entry: IndexEntry, *, cached: bool, partial: str = "") -> dict[str, Any]:
+    return {"entry": entry.model_dump(mode="json"), "cached": cached, "partial": partial}
 
 
 def _run_name() -> str:
@@ -99,6 +99,7 @@ class Finished(NamedTuple):
     entry: IndexEntry
     cached: bool
     state: State[Any]
+    partial: str = ""
 
 
 def _run_stages(config: DomainConfig, record: RunRecord) -> tuple[RunRecord, dict[str, Reference]]:
@@ -109,6 +110,8 @@ def _run_stages(config: DomainConfig, record: RunRecord) -> tuple[RunRecord, dic
         done = finished[stage.name] = _run_stage(stage, finished, config, store)
         row = _stage_record(done, time.perf_counter() - start)
         record = runs.add(record, row)
+        if done.partial:
+            record = runs.save(record, partial=f"{stage.name}: {done.partial}")
         log.info("%-10s %-7s %12s rows %9.1f s", row.stage, "cached" if row.cached else "ran",
                  f"{row.rows:,}", row.waited)  # fmt: skip
     return record, {name: done.entry.reference for name, done in finished.items()}
@@ -142,7 +145,8 @@ def _run_stage(
     result = state.result()
     if hit is not None and state.name == "Cached":
         return Finished(hit, cached=True, state=state)
-    return Finished(IndexEntry.model_validate(result["entry"]), result["cached"], state)
+    entry = IndexEntry.model_validate(result["entry"])
+    return Finished(entry, result["cached"], state, result.get("partial", ""))
 
 
 def _results_folder() -> Path:
@@ -179,7 +183,7 @@ def _conclude(record: RunRecord, references: Mapping[str, Reference]) -> RunReco
         record = runs.save(record, evaluation=evaluation, verdict=evaluation.get("verdict", ""))
     if "publish" in references:
         record = runs.link(record, store.path(references["publish"]))
-    record = runs.finish(record, "completed")
+    record = runs.finish(record, "partial" if record.partial else "completed")
     if "publish" in references:
         from pipeline.export import report  # noqa: PLC0415 - draws plots, which loads much
 
@@ -216,6 +220,7 @@ def _show(record: RunRecord) -> None:
 def _verdict_text(record: RunRecord) -> str:
     lines = [f"# {record.domain}: {record.verdict or record.status}", ""]
     lines += [f"* {reason}" for reason in record.evaluation.get("reasons", ())]
+    lines += [f"* partial, {record.partial}"] if record.partial else []
     places = {"error": record.error, "report": record.report, "model": record.model,
               "dataset": record.dataset}  # fmt: skip
     lines += [f"* {name}: `{place}`" for name, place in places.items() if place]

@@ -130,6 +130,8 @@ def summary(record: RunRecord) -> str:
     lines = [("verdict", record.verdict or record.status)]
     lines += [("", reason) for reason in record.evaluation.get("reasons", ())]
     lines += _figures(record.evaluation)
+    if record.partial:
+        lines.append(("partial", f"{record.partial}; run again to ask for what is missing"))
     if record.report:  # beside it lie links to the dataset and the model
         names = [name for name in ("dataset", "model") if getattr(record, name)]
         lines.append(("report", record.report))

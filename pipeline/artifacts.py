@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 MANIFEST: Final = "MANIFEST.json"
 MEASURED: Final = "measured.json"
+PARTIAL: Final = "partial"  # in a summary: what is missing that running again may bring, in words
 
 
 class Reference(Record):

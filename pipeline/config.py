@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.errors import ConfigError, InputError
 from pipeline.sections import (
+    ChatSettings,
     CleanSettings,
     CollectSettings,
     CurateSettings,
     DomainName,
     EncoderSettings,
+    EndpointName,
     EvaluateSettings,
     LabelSettings,
     MineSettings,
@@ -41,6 +43,7 @@ class DomainConfig(Section):
     collect: CollectSettings = CollectSettings()
     clean: CleanSettings = CleanSettings()
     mine: MineSettings = MineSettings()
+    chat: dict[EndpointName, ChatSettings] = Field({}, description="chat models by a name of yours")
     label: LabelSettings = LabelSettings()
     curate: CurateSettings = CurateSettings()
     encoder: EncoderSettings = EncoderSettings()
@@ -146,29 +149,37 @@ def _problem(detail: Mapping[str, Any]) -> str:
 
 
 def _known(sections: tuple[str, ...]) -> Iterable[str]:
+    """Return the names that may stand in a section, such as ("train",) or ("chat", NAME)."""
     model: type[BaseModel] = DomainConfig
+    named = False  # the part before was a table of sections under names of the user's
     for section in sections:
+        if named:
+            named = False
+            continue
         field = model.model_fields.get(section)
-        if field is None or not _is_section(field.annotation):
+        inside = _section_in(field.annotation) if field else None
+        if field is None or inside is None:
             return ()
-        model = typing.cast("type[BaseModel]", field.annotation)
-    return model.model_fields
+        model, named = inside, inside is not field.annotation
+    return () if named else model.model_fields
 
 
-def _is_section(annotation: Any) -> bool:  # noqa: ANN401 - an annotation may be anything
-    return (
-        isinstance(annotation, type)
-        and not isinstance(annotation, types.GenericAlias)
-        and issubclass(annotation, Section)
-    )
+def _section_in(annotation: Any) -> type[Section] | None:  # noqa: ANN401 - may be anything
+    """Return the section that an annotation is, or is a table of by name; else None."""
+    for kind in (annotation, *reversed(typing.get_args(annotation))):
+        if isinstance(kind, type) and not isinstance(kind, types.GenericAlias):
+            return kind if issubclass(kind, Section) else None
+    return None
 
 
 def setting_names() -> list[str]:
     """Return the dotted name of every setting."""
     names = []
     for name, field in DomainConfig.model_fields.items():
-        if _is_section(field.annotation):
-            names += [f"{name}.{inner}" for inner in _known((name,))]
+        inside = _section_in(field.annotation)
+        if inside:
+            path = name if inside is field.annotation else f"{name}.name"
+            names += [f"{path}.{inner}" for inner in inside.model_fields]
         else:
             names.append(name)
     return names

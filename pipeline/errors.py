@@ -6,7 +6,8 @@ AngleAdaptError
 │   └── NotEnoughText  the corpus is smaller than the settings ask for
 ├── ArtifactError      stored data is missing, damaged or of a newer version: it is recomputed
 ├── LeakageError       evaluation text was found in training data
-└── ResourceError      the machine lacks something: disk, memory, an optional package
+├── ResourceError      the machine lacks something: disk, memory, an optional package
+└── EndpointError      a chat endpoint refuses or is down: mend that, run again; answers are kept
 
 Messages are one sentence that says what and where, and one that says what to do. The command line
 prints them without a traceback and exits with ``exit_code``.
@@ -51,3 +52,9 @@ class ResourceError(AngleAdaptError):
     """The machine lacks something the work needs."""
 
     exit_code = 6
+
+
+class EndpointError(AngleAdaptError):
+    """A chat endpoint cannot be used; what it answered before is kept."""
+
+    exit_code = 7

@@ -15,10 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from pipeline import gold, prompts, sources
-from pipeline.artifacts import IndexEntry, Reference, Store, stage_key
+from pipeline.annotation import human
+from pipeline.artifacts import PARTIAL, IndexEntry, Reference, Store, stage_key
 from pipeline.config import DomainConfig
 from pipeline.encoder import backbone
 from pipeline.encoder.spec import EncoderSpec
+from pipeline.settings import home
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +44,15 @@ STAGES: Final[dict[str, Stage]] = {
         Stage("collect", 1, "pipeline.sources.stage", ("collect",), (), ("source",)),
         Stage("clean", 1, "pipeline.cleaning.stage", ("clean",), ("collect",), ("gold",)),
         Stage("mine", 1, "pipeline.mining.stage", ("mine", "encoder"), ("clean",), ("backbone",)),
-        Stage("label", 1, "pipeline.annotation.stage", ("label", "encoder"), ("mine",),
-              ("backbone", "prompt", "gold")),
-        Stage("curate", 1, "pipeline.curation.stage", ("curate",), ("clean", "mine", "label"),
+        Stage("label", 2, "pipeline.annotation.stage", ("label", "chat", "encoder"), ("mine",),
+              ("backbone", "prompt", "gold", "human")),
+        Stage("curate", 2, "pipeline.curation.stage", ("curate",), ("clean", "mine", "label"),
               ("gold",)),
         Stage("train", 2, "pipeline.training.stage", ("train", "encoder"), ("curate",),
               ("gold", "backbone")),
         Stage("evaluate", 1, "pipeline.evaluation.stage", ("evaluate", "encoder"),
               ("clean", "curate", "train"), ("gold", "backbone")),
-        Stage("publish", 1, "pipeline.export.stage", ("domain", "description", "collect"),
+        Stage("publish", 2, "pipeline.export.stage", ("domain", "description", "collect"),
               ("clean", "mine", "label", "curate", "train", "evaluate"), ()),
     )
 }  # fmt: skip
@@ -63,15 +65,20 @@ EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
         backbone.identity(config.encoder.backbone, config.encoder.revision),
         EncoderSpec.of(config.encoder).model_dump(),  # with what the model was made for
     ],
-    "prompt": lambda config: prompts.identity(config.label.prompt),
+    "human": lambda config: human.identity(home()) if "human" in config.label.annotators else "",
+    "prompt": lambda config: [
+        prompts.identity(name)
+        for name in [config.label.prompt, *(chat.prompt for chat in config.chat.values())]
+    ],
 }
 
 
 class Outcome(NamedTuple):
-    """What running a stage came to."""
+    """What running a stage came to; ``partial`` says in words what is missing, if anything is."""
 
     entry: IndexEntry
     cached: bool
+    partial: str = ""
 
 
 def key_of(stage: Stage, inputs: Inputs, config: DomainConfig) -> str:
@@ -92,7 +99,8 @@ def key_of(stage: Stage, inputs: Inputs, config: DomainConfig) -> str:
 def materialise(stage: Stage, inputs: Inputs, config: DomainConfig, store: Store) -> Outcome:
     """Return the finished stage: as found in the store, else computed now and recorded.
 
-    Two processes that need the same result compute it once: the second waits for the first.
+    Two processes that need the same result compute it once: the second waits for the first. A
+    result that is partial is passed on, and not recorded: running again may complete it.
     """
     key = key_of(stage, inputs, config)
     with store.lock(key):
@@ -108,9 +116,11 @@ def materialise(stage: Stage, inputs: Inputs, config: DomainConfig, store: Store
         reference: Reference = run(own, only(config, stage), store)
         seconds = time.perf_counter() - start
         entry = IndexEntry(key=key, stage=stage.name, reference=reference, seconds=seconds)
-        store.record(entry)
+        partial = str(store.json(reference).get(PARTIAL, ""))
+        if not partial:
+            store.record(entry)
         log.info("%s: %s rows in %.1f s", stage.name, reference.rows, seconds)
-        return Outcome(entry, cached=False)
+        return Outcome(entry, cached=False, partial=partial)
 
 
 def only(config: DomainConfig, stage: Stage) -> DomainConfig:

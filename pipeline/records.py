@@ -84,6 +84,7 @@ class Annotation(Record):
     annotator: str
     score: float | None = Field(description="higher is more similar; the annotator's own scale")
     reason: str = Field("", description="why there is no score")
+    confidence: float | None = Field(None, description="in [0, 1]; None where it is not known")
 
 
 class LabeledPair(Record):

@@ -29,7 +29,7 @@ from pipeline.settings import home
 
 log = logging.getLogger(__name__)
 
-Status = Literal["running", "completed", "failed", "interrupted"]
+Status = Literal["running", "completed", "partial", "failed", "interrupted"]
 
 FILE: Final = "run.json"
 PACKAGES: Final = ("torch", "transformers", "peft", "prefect", "pyarrow", "scipy")
@@ -57,6 +57,7 @@ class RunRecord(Record):
     status: Status = "running"
     verdict: str = ""
     error: str = ""
+    partial: str = Field("", description="what is missing that running again may bring")
     stages: tuple[StageRecord, ...] = ()
     config: dict[str, Any] = Field(default_factory=dict)
     versions: dict[str, str] = Field(default_factory=dict)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from dotenv import dotenv_values
 from platformdirs import user_data_path
 
 HOME_VARIABLE: Final = "ANGLE_ADAPT_HOME"
+SECRETS_FILE: Final = ".env"
 
 
 @dataclass(frozen=True)
@@ -53,3 +55,8 @@ def home() -> Home:
     """Return the data folder: ``ANGLE_ADAPT_HOME``, else the platform's place for user data."""
     named = os.environ.get(HOME_VARIABLE)
     return Home(Path(named).expanduser().resolve() if named else user_data_path("angle-adapt"))
+
+
+def secret(name: str) -> str:
+    """Return a secret by name: from the environment, else from `.env` in this folder, else ""."""
+    return os.environ.get(name) or dotenv_values(SECRETS_FILE).get(name) or ""

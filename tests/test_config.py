@@ -61,7 +61,10 @@ def test_a_misspelled_setting_is_refused_and_the_right_name_proposed(name: str) 
     *sections, last = name.split(".")
     values: dict[str, object] = {"domain": "example"}
     wrong = last + "x"
-    values.update({sections[0]: {wrong: 1}} if sections else {wrong: 1})
+    nested: dict[str, object] = {wrong: 1} | ({"model": "m"} if sections[:1] == ["chat"] else {})
+    for section in reversed(sections):
+        nested = {section: nested}
+    values.update(nested)
     with pytest.raises(ConfigError) as caught:
         parse(values, "my.yaml")
     assert f"my.yaml: unknown setting {'.'.join([*sections, wrong])!r}" in str(caught.value)
@@ -74,8 +77,17 @@ def test_a_setting_in_the_wrong_section_is_found_in_the_right_one() -> None:
 
 
 def test_a_setting_like_no_other_lists_those_there_are() -> None:
-    with pytest.raises(ConfigError, match="there are annotators, prompt"):
-        parse({"domain": "example", "label": {"zzzz": 1}})
+    with pytest.raises(ConfigError, match="there are collect|there are licence"):
+        parse({"domain": "example", "collect": {"zzzz": 1}})
+
+
+def test_a_setting_of_a_chat_model_is_found_by_its_nearest_name() -> None:
+    with pytest.raises(
+        ConfigError, match=r"'chat\.judge\.modle'; did you mean 'chat\.judge\.model'"
+    ):
+        parse({"domain": "example", "chat": {"judge": {"model": "m", "modle": "m"}}})
+    with pytest.raises(ConfigError, match=r"chat\.judge\.model is missing"):
+        parse({"domain": "example", "chat": {"judge": {}}})
 
 
 def test_every_problem_is_reported_at_once() -> None:

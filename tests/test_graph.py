@@ -20,6 +20,7 @@ CHANGES: dict[str, Any] = {
     "collect": {"licence": "CC0-1.0"},
     "clean": {"min_words": 9},
     "mine": {"pairs": 99},
+    "chat": {"judge": {"model": "m"}},
     "label": {"annotators": ["char_tfidf"]},
     "curate": {"weights": {"likelihood": 2.0}},
     "encoder": {"max_length": 32},

@@ -1,7 +1,8 @@
-"""The embedded annotators. Adding one is a class and a line in ``ANNOTATORS``.
+"""The annotators. Adding an embedded one is a class and a line in ``ANNOTATORS``.
 
 An annotator has a name, an identity (everything that decides its scores) and gives each pair a
-score on a scale of its own, higher for more similar, or none with a reason.
+score on a scale of its own, higher for more similar, or none with a reason. Chat models are named
+in the domain file under ``chat``.
 """
 
 from __future__ import annotations
@@ -15,35 +16,19 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from pipeline import prompts
+from pipeline.annotation.human import Human
+from pipeline.annotation.opinions import Annotator, Opinions, Terms, TextPair
 from pipeline.artifacts import stage_key
 from pipeline.encoder import backbone, cosine
 from pipeline.encoder.cache import VectorCache
+from pipeline.errors import ConfigError
 from pipeline.journal import Journal
 from pipeline.progress import Progress
 from pipeline.records import digest_of, pair_id
-from pipeline.sections import EncoderSettings, LabelSettings
+from pipeline.sections import ChatSettings, EncoderSettings, LabelSettings
 from pipeline.settings import Home
 
-TextPair = tuple[str, str]
 _CHUNK: Final = 64  # pairs asked before they are committed
-
-
-class Opinions(NamedTuple):
-    """Scores in the order of the pairs, and how many of them were in the journal already."""
-
-    scores: list[float]
-    reused: int
-
-
-class Annotator(Protocol):
-    """Anything that scores pairs."""
-
-    name: str
-    identity: str
-
-    def annotate(self, pairs: Sequence[TextPair]) -> Opinions:
-        """Return a score for each pair."""
-        ...
 
 
 class Setting(NamedTuple):
@@ -53,6 +38,8 @@ class Setting(NamedTuple):
     encoder: EncoderSettings
     home: Home
     texts: list[str]  # the texts of the pairs to be labelled, sorted, once each
+    chat: Mapping[str, ChatSettings] = {}
+    terms: Terms = Terms()
 
 
 class Likelihood:
@@ -170,7 +157,25 @@ ANNOTATORS: Final[dict[str, Callable[[Setting], Annotator]]] = {
     "likelihood": Likelihood,
     "char_tfidf": CharTfidf,
     "frozen_encoder": FrozenEncoder,
+    "human": lambda setting: Human(setting.home),
 }
+
+
+def build(name: str, setting: Setting) -> Annotator:
+    """Return the annotator called ``name``.
+
+    Raises:
+        ConfigError: when there is none; names those there are.
+    """
+    if name in setting.chat:
+        from pipeline.annotation.chat import ChatAnnotator  # noqa: PLC0415 - imports openai
+
+        return ChatAnnotator(name, setting.chat[name], setting.terms)
+    if name in ANNOTATORS:
+        return ANNOTATORS[name](setting)
+    known = ", ".join([*ANNOTATORS, *setting.chat])
+    message = f"label.annotators: there is no {name!r}; there are {known}, and what `chat` names"
+    raise ConfigError(message)
 
 
 def _scores(values: Mapping[str, bytes]) -> dict[str, float]:

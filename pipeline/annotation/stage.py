@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from pipeline import gold
-from pipeline.annotation.annotators import ANNOTATORS, Annotator, Setting, TextPair
-from pipeline.artifacts import Reference, Store
+from pipeline.annotation import annotators
+from pipeline.annotation.annotators import ANNOTATORS, Setting
+from pipeline.annotation.opinions import Annotator, Opinions, Terms, TextPair
+from pipeline.annotation.ordering import by_information
+from pipeline.artifacts import PARTIAL, Reference, Store
 from pipeline.config import DomainConfig
-from pipeline.errors import ConfigError
-from pipeline.records import Annotation, Pair
+from pipeline.gold import GoldPair
+from pipeline.journal.entries import Budget
+from pipeline.records import Annotation, Pair, digest_of
+
+log = logging.getLogger(__name__)
+
+GOLD_FIRST: Final = 60  # gold pairs asked before all others: what calibration needs, and some more
+
+
+class Asked(NamedTuple):
+    """All pairs of a run, the gold ones first."""
+
+    ids: list[str]
+    pairs: list[TextPair]
+    gold: int
+
+
+class Heard(NamedTuple):
+    """What an annotator said, and how long that took; its model is not kept."""
+
+    name: str
+    identity: str
+    opinions: Opinions
+    seconds: float
 
 
 def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> Reference:
@@ -21,67 +48,130 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     gold pair is used in training.
     """
     pairs = store.rows(inputs["mine"], Pair)
-    dev = [pair for pair in gold.load(config) if pair.split == "dev"]
-    texts = sorted({text for pair in pairs for text in (pair.sentence1, pair.sentence2)})
-    setting = Setting(config.label, config.encoder, store.home, texts)
-    rows: list[Annotation] = []
-    measured: list[Annotation] = []
-    summary: dict[str, object] = {}
-    taken: dict[str, object] = {}
-    for name in config.label.annotators:
-        start = time.perf_counter()
-        annotator = build(name, setting)
-        asked = [(pair.id, (pair.sentence1, pair.sentence2)) for pair in pairs]
-        part, reused = _annotations(annotator, asked)
-        rows += part
-        held = [(pair.id, (pair.sentence1, pair.sentence2)) for pair in dev]
-        measured += _annotations(annotator, held)[0]
-        scored = sum(annotation.score is not None for annotation in part)
-        summary[name] = {
-            "identity": annotator.identity,
-            "scored": scored,
-            "missing": len(part) - scored,
-        }
-        taken[name] = {
-            "asked": len(part) - reused,
-            "reused": reused,
-            "seconds": time.perf_counter() - start,
-        }
+    asked = _asked(pairs, config)
+    setting = _setting(inputs, config, store, pairs)
+    heard: list[Heard] = []
+    for name in _in_order(setting):
+        heard.append(_hear(annotators.build(name, setting), asked, heard))
+    found = {one.name: _annotations(one, asked) for one in heard}
+    rows = [found[name] for name in config.label.annotators]
+    partial = "; ".join(
+        f"{one.name}: {one.opinions.partial}" for one in heard if one.opinions.partial
+    )
+    if partial:
+        log.warning("labels are missing (%s); run again to ask for them", partial)
     with store.create("annotations") as draft:
-        draft.write_rows(rows, Annotation)
-        draft.write_rows(measured, Annotation, "gold")
-        draft.write_json({"annotators": summary})
-        draft.write_measured({"annotators": taken})
+        draft.write_rows([row for part in rows for row in part[asked.gold :]], Annotation)
+        draft.write_rows([row for part in rows for row in part[: asked.gold]], Annotation, "gold")
+        draft.write_json({"annotators": _summaries(heard, asked), PARTIAL: partial})
+        draft.write_measured({"annotators": {one.name: _taken(one) for one in heard}})
     return draft.reference
 
 
-def build(name: str, setting: Setting) -> Annotator:
-    """Return the annotator called ``name``.
+def terms(config: DomainConfig, store: Store, mined: str) -> Terms:
+    """Return within what chat models are asked; a budget is that of these pairs, however often."""
+    label = config.label
+    usd = None if label.budget_usd is None else round(label.budget_usd * 1e9)
+    return Terms(
+        journal=label.journal or str(store.home.journal / "requests.sqlite"),
+        job=f"{config.domain}-{digest_of(config.domain, mined)}",
+        budget=Budget(usd, label.budget_tokens, label.budget_requests),
+        resend=label.on_uncertain == "resend",
+    )
+
+
+def _asked(pairs: Sequence[Pair], config: DomainConfig) -> Asked:
+    dev = [pair for pair in gold.load(config) if pair.split == "dev"]
+    everything: list[GoldPair | Pair] = [*dev, *pairs]
+    return Asked(
+        [pair.id for pair in everything],
+        [(pair.sentence1, pair.sentence2) for pair in everything],
+        len(dev),
+    )
+
+
+def _setting(
+    inputs: Mapping[str, Reference], config: DomainConfig, store: Store, pairs: Sequence[Pair]
+) -> Setting:
+    return Setting(
+        label=config.label,
+        encoder=config.encoder,
+        home=store.home,
+        texts=sorted({text for pair in pairs for text in (pair.sentence1, pair.sentence2)}),
+        chat=config.chat,
+        terms=terms(config, store, inputs["mine"].digest),
+    )
+
+
+def _in_order(setting: Setting) -> list[str]:
+    """Return the annotators to ask, free ones first: what they say decides what others are asked.
 
     Raises:
-        ConfigError: when there is none; names those there are.
+        ConfigError: when one cannot be asked as configured, before any is.
     """
-    if name not in ANNOTATORS:
-        message = f"label.annotators: there is no {name!r}; there are {', '.join(ANNOTATORS)}"
-        raise ConfigError(message)
-    return ANNOTATORS[name](setting)
+    names = setting.label.annotators
+    paid = [name for name in names if name not in ANNOTATORS]
+    for name in paid:
+        annotators.build(name, setting)
+    return [name for name in names if name in ANNOTATORS] + paid
 
 
-def _annotations(
-    annotator: Annotator, pairs: Sequence[tuple[str, TextPair]]
-) -> tuple[list[Annotation], int]:
-    if not pairs:
-        return [], 0
-    opinions = annotator.annotate([pair for _, pair in pairs])
-    annotations = []
-    for (pair_id, _), score in zip(pairs, opinions.scores, strict=True):
+def _hear(annotator: Annotator, asked: Asked, before: Sequence[Heard]) -> Heard:
+    """Return what ``annotator`` says of all pairs, asked about the most informative first."""
+    start = time.perf_counter()
+    free = [
+        scores
+        for scores in (one.opinions.scores for one in before)
+        if all(map(math.isfinite, scores))
+    ]
+    order = by_information(free, len(asked.pairs), min(GOLD_FIRST, asked.gold))
+    said = annotator.annotate([asked.pairs[index] for index in order]) if order else Opinions([], 0)
+    place = {index: number for number, index in enumerate(order)}
+    back = [place[index] for index in range(len(order))]
+    restored = said._replace(
+        scores=[said.scores[index] for index in back],
+        reasons=[said.reasons[index] for index in back] if said.reasons else (),
+        confidences=[said.confidences[index] for index in back] if said.confidences else (),
+    )
+    return Heard(annotator.name, annotator.identity, restored, time.perf_counter() - start)
+
+
+def _annotations(heard: Heard, asked: Asked) -> list[Annotation]:
+    opinions = heard.opinions
+    rows = []
+    for number, (pair_id, score) in enumerate(zip(asked.ids, opinions.scores, strict=True)):
         usable = math.isfinite(score)
-        annotations.append(
+        reason = (opinions.reasons[number] if opinions.reasons else "") or "not_a_number"
+        rows.append(
             Annotation(
                 pair_id=pair_id,
-                annotator=annotator.name,
+                annotator=heard.name,
                 score=score if usable else None,
-                reason="" if usable else "not_a_number",
+                reason="" if usable else reason,
+                confidence=opinions.confidences[number] if opinions.confidences else None,
             )
         )
-    return annotations, opinions.reused
+    return rows
+
+
+def _summaries(heard: Sequence[Heard], asked: Asked) -> dict[str, Any]:
+    found = {}
+    for one in heard:
+        scored = sum(math.isfinite(score) for score in one.opinions.scores[asked.gold :])
+        found[one.name] = {
+            "identity": one.identity,
+            "scored": scored,
+            "missing": len(asked.ids) - asked.gold - scored,
+            **one.opinions.summary,
+        }
+    return found
+
+
+def _taken(heard: Heard) -> dict[str, Any]:
+    opinions = heard.opinions
+    return {
+        "asked": len(opinions.scores) - opinions.reused,
+        "reused": opinions.reused,
+        "seconds": heard.seconds,
+        **opinions.measured,
+    }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from pipeline import gold
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig
-from pipeline.curation.combine import Scores, agreement, blend
+from pipeline.curation.calibration import Opinion
+from pipeline.curation.combine import Scores
+from pipeline.curation.disagreement import Disagreement, disagreements
+from pipeline.curation.labels import Panel, combined, findings, heard, opinions_needed, panel
 from pipeline.errors import ConfigError, NotEnoughText
 from pipeline.gold import GoldPair
 from pipeline.records import (
@@ -27,52 +29,62 @@ from pipeline.sections import CurateSettings
 
 BINS: Final = 20
 
+Opinions = dict[str, dict[str, float]]  # annotator -> pair id -> score
+
 
 def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> Reference:
-    """Write the labelled pairs; those without a label, or near evaluation text, are dropped."""
-    pairs = store.rows(inputs["mine"], Pair)
+    """Write the labelled pairs; beside them what was dropped, and where annotators disagree.
+
+    Dropped are pairs with too few opinions, pairs near evaluation text and, where the settings say
+    so, pairs that the annotators disagree about.
+    """
+    settings, pairs = config.curate, store.rows(inputs["mine"], Pair)
     splits = {document.id: document.split for document in store.rows(inputs["clean"], Document)}
     gold_pairs = gold.load(config)
     opinions = by_annotator(store.rows(inputs["label"], Annotation))
-    check_weights(config.curate, opinions)
-    usable, dropped = screen(pairs, opinions, splits, gold_pairs)
-    if not usable:
-        message = f"none of the {len(pairs)} pairs can be trained on: {count_reasons(dropped)}"
-        raise NotEnoughText(message)
-    labeled = label(usable, opinions, config.curate)
-    dev = {pair.id: pair.score for pair in gold_pairs if pair.split == "dev"}
     measured = by_annotator(store.rows(inputs["label"], Annotation, "gold"))
+    check(settings, opinions)
+    usable, dropped = screen(pairs, opinions, splits, gold_pairs, settings)
+    _refuse_nothing(usable, dropped)
+    voices = hear(usable, opinions, gold_pairs, measured, settings)
+    apart = listed(usable, voices, settings)
+    if settings.drop_disagreeing:
+        usable, voices, left = without(usable, voices, {row.pair_id for row in apart})
+        dropped += left
+        _refuse_nothing(usable, dropped)
+    labels = combined(voices, settings)
+    labeled = [
+        LabeledPair(**pair.model_dump(), score=float(score), split="train")
+        for pair, score in zip(usable, labels.pairs, strict=True)
+    ]
     with store.create("dataset") as draft:
         draft.write_rows(labeled, LabeledPair)
         draft.write_dropped(dropped)
+        draft.write_rows(apart, Disagreement, "disagreements")
+        listed_pairs = len({row.pair_id for row in apart})
         draft.write_json(
-            {
-                "in": len(pairs),
-                "kept": len(labeled),
-                "dropped": count_reasons(dropped),
-                "histogram": np.histogram([p.score for p in labeled], BINS, (0, 1))[0].tolist(),
-                "by_strategy": _by_strategy(labeled),
-                "agreement": agreements(measured, dev, config.curate),
-                "between": between(opinions, usable),
-            }
+            _counts(labeled, dropped)
+            | findings(voices, labels, settings)
+            | {"disagreements": {"above": settings.disagreement, "pairs": listed_pairs}}
         )
     return draft.reference
 
 
-def check_weights(settings: CurateSettings, opinions: Opinions) -> None:
-    """Refuse weights of annotators that were not asked, and weights that leave nobody.
+def check(settings: CurateSettings, opinions: Opinions) -> None:
+    """Refuse settings that do not fit the annotators that were asked.
 
     Raises:
-        ConfigError: names the annotators that were asked.
+        ConfigError: for weights of others or that leave nobody, and more opinions than there are.
     """
     unknown = sorted(set(settings.weights) - set(opinions))
-    if unknown or not sum(settings.weights.get(name, 1.0) for name in opinions):
+    names, voices = ", ".join(opinions), heard(settings, opinions)
+    if unknown or not voices:
         found = f"unknown {', '.join(unknown)}" if unknown else "every weight is 0"
-        message = f"curate.weights: {found}; the annotators are {', '.join(opinions)}"
+        message = f"curate.weights: {found}; the annotators are {names}"
         raise ConfigError(message)
-
-
-Opinions = dict[str, dict[str, float]]  # annotator -> pair id -> score
+    if settings.min_opinions > len(voices):
+        message = f"curate.min_opinions: {settings.min_opinions} is more than the annotators"
+        raise ConfigError(f"{message} that have a say ({', '.join(voices)}); ask for fewer")
 
 
 def by_annotator(annotations: Iterable[Annotation]) -> Opinions:
@@ -90,9 +102,12 @@ def screen(
     opinions: Opinions,
     splits: Mapping[str, str],
     gold_pairs: Sequence[GoldPair],
+    settings: CurateSettings,
 ) -> tuple[list[Pair], list[Dropped]]:
     """Return the pairs that may be trained on, and why each other may not."""
     texts = {text_id(text) for pair in gold_pairs for text in (pair.sentence1, pair.sentence2)}
+    voices = [opinions[name] for name in heard(settings, opinions)]
+    needed = opinions_needed(settings, opinions)
     usable: list[Pair] = []
     dropped: list[Dropped] = []
     for pair in pairs:
@@ -101,7 +116,7 @@ def screen(
             reason = "held_out_document"
         elif {text_id(pair.sentence1), text_id(pair.sentence2)} & texts:
             reason = "gold_text"
-        elif any(pair.id not in scores for scores in opinions.values()):
+        elif sum(pair.id in scores for scores in voices) < needed:
             reason = "no_score"
         if reason:
             dropped.append(Dropped(record_id=pair.id, stage="curate", reason=reason))
@@ -110,48 +125,62 @@ def screen(
     return usable, dropped
 
 
-def label(pairs: Sequence[Pair], opinions: Opinions, settings: CurateSettings) -> list[LabeledPair]:
-    """Return the pairs with the blend of the annotators' ranks as score."""
-    scores = blend(_columns(opinions, [pair.id for pair in pairs]), settings.weights)
-    return [
-        LabeledPair(**pair.model_dump(), score=float(score), split="train")
-        for pair, score in zip(pairs, scores, strict=True)
+def hear(
+    pairs: Sequence[Pair],
+    opinions: Opinions,
+    gold_pairs: Sequence[GoldPair],
+    measured: Opinions,
+    settings: CurateSettings,
+) -> Panel:
+    """Return what every annotator says of the pairs and of the gold dev pairs, calibrated."""
+    dev = [pair for pair in gold_pairs if pair.split == "dev"]
+    own = {
+        name: Opinion(_column(scores, pairs), _column(measured.get(name, {}), dev))
+        for name, scores in opinions.items()
+    }
+    return panel(own, np.array([pair.score for pair in dev]), settings)
+
+
+def listed(pairs: Sequence[Pair], voices: Panel, settings: CurateSettings) -> list[Disagreement]:
+    """Return the pairs about which the annotators that have a say disagree."""
+    columns = {name: voices.scaled[name].pairs for name in heard(settings, voices.scaled)}
+    return disagreements(pairs, columns, settings.disagreement)
+
+
+def without(
+    pairs: Sequence[Pair], voices: Panel, apart: set[str]
+) -> tuple[list[Pair], Panel, list[Dropped]]:
+    """Return pairs and voices without the pairs ``apart``, and those as dropped."""
+    kept = np.array([pair.id not in apart for pair in pairs])
+    left = [
+        Dropped(record_id=pair.id, stage="curate", reason="annotators_disagree")
+        for pair in pairs
+        if pair.id in apart
     ]
+    return [pair for pair in pairs if pair.id not in apart], voices.only(kept), left
 
 
-def agreements(
-    measured: Opinions, gold_scores: Mapping[str, float], settings: CurateSettings
-) -> dict[str, dict[str, float]]:
-    """Return each annotator's and the blend's agreement with the gold dev pairs."""
-    ids = [key for key in gold_scores if all(key in scores for scores in measured.values())]
-    if not ids or not measured:
-        return {}
-    columns = _columns(measured, ids)
-    columns["blend"] = blend(columns, settings.weights)
-    wanted = [gold_scores[key] for key in ids]
-    found = {name: agreement(column, wanted) for name, column in columns.items()}
-    return {name: result._asdict() for name, result in found.items() if result}
+def _refuse_nothing(usable: Sequence[Pair], dropped: Sequence[Dropped]) -> None:
+    if not usable:
+        message = f"none of the {len(dropped)} pairs can be trained on: {count_reasons(dropped)}"
+        raise NotEnoughText(message)
 
 
-def between(opinions: Opinions, pairs: Sequence[Pair]) -> list[dict[str, object]]:
-    """Return how far each two annotators agree on the pairs."""
-    columns = _columns(opinions, [pair.id for pair in pairs])
-    rows: list[dict[str, object]] = []
-    for first, second in itertools.combinations(sorted(columns), 2):
-        if result := agreement(columns[first], columns[second]):
-            rows.append({"a": first, "b": second, "spearman": result.spearman})
-    return rows
+def _column(scores: Mapping[str, float], pairs: Sequence[Pair | GoldPair]) -> Scores:
+    return np.array([scores.get(pair.id, np.nan) for pair in pairs], dtype=np.float64)
 
 
-def _columns(opinions: Opinions, ids: Sequence[str]) -> dict[str, Scores]:
-    return {name: np.array([scores[key] for key in ids]) for name, scores in opinions.items()}
-
-
-def _by_strategy(labeled: Sequence[LabeledPair]) -> dict[str, dict[str, float]]:
-    found: dict[str, list[float]] = {}
+def _counts(labeled: Sequence[LabeledPair], dropped: Sequence[Dropped]) -> dict[str, Any]:
+    by_strategy: dict[str, list[float]] = {}
     for pair in labeled:
-        found.setdefault(pair.strategy, []).append(pair.score)
+        by_strategy.setdefault(pair.strategy, []).append(pair.score)
     return {
-        name: {"pairs": len(scores), "mean": float(np.mean(scores))}
-        for name, scores in found.items()
+        "in": len(labeled) + len(dropped),
+        "kept": len(labeled),
+        "dropped": count_reasons(dropped),
+        "histogram": np.histogram([pair.score for pair in labeled], BINS, (0, 1))[0].tolist(),
+        "by_strategy": {
+            name: {"pairs": len(scores), "mean": float(np.mean(scores))}
+            for name, scores in by_strategy.items()
+        },
     }

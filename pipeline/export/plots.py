@@ -53,11 +53,14 @@ def draw(data: Mapping[str, Any]) -> dict[str, Markup]:
     wanted = {
         "differences": (_differences, data["comparisons"], "Differences with their intervals"),
         "histogram": (_histogram, labels["histogram"], "Distribution of the labels"),
-        "agreement": (_agreement, labels["agreement"], "Agreement of annotators with gold"),
+        "agreement": (_agreement, labels if labels["agreement"] else None,
+                      "Agreement of annotators with gold"),
+        "calibration": (_calibration, _calibrated(labels["calibration"]),
+                        "Scores against gold, before and after calibration"),
         "loss": (_loss, training.get("curve"), "Training loss by step"),
         "dev": (_dev, training if training.get("dev_curve") else None, "Dev agreement by step"),
         "levels": (_levels, data["gold"]["levels"], "Positions of gold pairs by gold score"),
-    }
+    }  # fmt: skip
     with mpl.rc_context(_STYLE):
         return {
             name: _svg(plot(figures), name, title)  # type: ignore[operator]
@@ -121,11 +124,13 @@ def _histogram(counts: Sequence[int]) -> Figure:
     return figure
 
 
-def _agreement(found: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Draw the agreement of each annotator as a bar with its interval, the blend set off."""
+def _agreement(labels: Mapping[str, Any]) -> Figure:
+    """Draw the agreement of each annotator as a bar with its interval, the labels set off."""
+    found: Mapping[str, Mapping[str, float]] = labels["agreement"]
     figure, axes = _axes(0.8 + 0.44 * len(found))
     for place, (name, row) in enumerate(found.items()):
-        axes.barh(place, row["spearman"], 0.56, color=ADAPTED if name == "blend" else BASE)
+        axes.barh(place, row["spearman"], 0.56,
+                  color=ADAPTED if name == labels["combine"] else BASE)  # fmt: skip
         axes.plot([row["low"], row["high"]], [place, place], color=INK, linewidth=1.6)
         for end in (row["low"], row["high"]):
             axes.plot([end, end], [place - 0.12, place + 0.12], color=INK, linewidth=1.6)
@@ -137,6 +142,44 @@ def _agreement(found: Mapping[str, Mapping[str, float]]) -> Figure:
     axes.set_xlim(lowest, 1.12 * max(row["high"] for row in found.values()) + 0.02)
     axes.set_xlabel("Spearman's ρ with gold dev pairs")
     axes.grid(axis="x")
+    return figure
+
+
+def _calibrated(calibration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the annotators that were calibrated to gold."""
+    found = calibration.get("annotators", {}) if calibration.get("method") == "isotonic" else {}
+    return {name: both for name, both in found.items() if both.get("before") and both.get("after")}
+
+
+def _calibration(annotators: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Draw a field for each annotator: mean gold score by its scores; the diagonal is perfect."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 - see draw
+
+    columns = min(3, len(annotators))
+    rows = -(-len(annotators) // columns)
+    figure = Figure(
+        figsize=(WIDTH, 0.95 + rows * (0.25 + min(1.9, 3.5 / columns))), layout="constrained"
+    )
+    fields = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for field, (name, both) in zip(fields, annotators.items(), strict=False):
+        field.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=":")
+        for when, colour in (("before", BASE), ("after", ADAPTED)):
+            bins = both[when]["curve"]
+            places, gold = [b["predicted"] for b in bins], [b["gold"] for b in bins]
+            field.vlines(places, [b["low"] for b in bins], [b["high"] for b in bins], color=colour,
+                         linewidth=1)  # fmt: skip
+            field.plot(places, gold, color=colour, marker="o", markersize=3, linewidth=1.2,
+                       label=when if field is fields[0] else None)  # fmt: skip
+        field.set_title(name.replace("_", " "), fontsize=8.5)
+        field.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+        field.set_xticks((0, 1), ("0", "1"))
+        field.set_yticks((0, 1), ("0", "1"))
+        field.set_aspect("equal")
+    for field in fields[len(annotators) :]:
+        field.set_visible(False)
+    figure.supxlabel("score", color=MUTED, fontsize=9.5)
+    figure.supylabel("mean gold score", color=MUTED, fontsize=9.5)
+    figure.legend(loc="outside upper left", ncols=2, handlelength=1.8)
     return figure
 
 

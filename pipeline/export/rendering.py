@@ -6,6 +6,7 @@ as a template again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
 MISSING: Final = "–"
+
+_SCALES: Final = {
+    "rank": "Each annotator's scores are brought to [0, 1] by rank; ",
+    "isotonic": "Each annotator's scores are brought to the scale of the gold dev pairs by "
+    "centred isotonic regression; ",
+}
+_COMBINED: Final = {
+    "mean": "the label is their mean",
+    "median": "the label is their median",
+    "gold_weighted": "the label is their mean, each weighted by how well it orders the gold dev "
+    "pairs",
+}
+_BY_ORDER: Final = {
+    "blend": "Each annotator's scores are brought to [0, 1] by rank; the label, the blend, is the "
+    "rank of their mean",
+    "dawid_skene": "Each annotator's scores are cut into six grades by rank; the label is the true "
+    "grade to be expected after the model of Dawid and Skene, which finds how each annotator errs",
+}
 
 
 def render(template: str, **values: Any) -> str:  # noqa: ANN401 - whatever the template shows
@@ -30,6 +49,7 @@ def render(template: str, **values: Any) -> str:  # noqa: ANN401 - whatever the 
     environment.filters |= {
         "number": number, "signed": signed, "count": count, "words": words, "duration": duration,
         "cell": cell, "front_matter": front_matter,
+        "how_labelled": how_labelled,
     }  # fmt: skip
     return environment.get_template(template).render(values)
 
@@ -65,6 +85,15 @@ def duration(seconds: float | None) -> str:
         return f"{rest} s"
     hours, left = divmod(minutes, 60)
     return f"{hours} h {left:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def how_labelled(curate: Mapping[str, Any]) -> str:
+    """Return how opinions became labels, from the summary of curate."""
+    way = curate.get("combine", "blend")
+    method = curate.get("calibration", {}).get("method", "rank")
+    made = _BY_ORDER.get(way) or _SCALES[method] + _COMBINED[way]
+    scaled = method == "isotonic" and way != "blend"
+    return f"{made}, on the scale of gold." if scaled else f"{made}."
 
 
 def cell(value: object) -> str:

@@ -141,17 +141,29 @@ def _largest_first(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _labels(summaries: Summaries) -> dict[str, Any]:
+    """Return what curate found, the combination of the annotators after the annotators."""
     curate = summaries.get("curate", {})
-    empty: dict[str, Any] = {"histogram": [], "agreement": {}, "between": [], "by_strategy": {}}
+    empty: dict[str, Any] = {
+        "histogram": [], "agreement": {}, "between": [], "by_strategy": {}, "combine": "blend",
+        "krippendorff": {}, "calibration": {}, "disagreements": {},
+    }  # fmt: skip
     found = {name: curate.get(name, default) for name, default in empty.items()}
-    found["agreement"] = dict(
-        sorted(found["agreement"].items(), key=lambda item: _blend_last(item[0]))
-    )
+    combined = found["combine"]
+    found["agreement"] = {
+        name: row | _errors(name, found["calibration"], combined=name == combined)
+        for name, row in sorted(
+            found["agreement"].items(), key=lambda item: (item[0] == combined, item[0])
+        )
+    }
     return found | {"annotators": summaries.get("label", {}).get("annotators", {})}
 
 
-def _blend_last(name: str) -> tuple[bool, str]:
-    return name == "blend", name
+def _errors(name: str, calibration: Mapping[str, Any], *, combined: bool) -> dict[str, Any]:
+    """Return the mean absolute error on gold pairs before and after calibration, where known."""
+    both = calibration.get("annotators", {}).get(name, {})
+    after = calibration.get("labels", {}) if combined else both.get("after", {})
+    before = {} if combined else both.get("before", {})
+    return {"mae_before": before.get("mae"), "mae_after": after.get("mae")}
 
 
 def _examples(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from scipy.stats import rankdata, spearmanr
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig, parse
 from pipeline.curation import stage
+from pipeline.curation.disagreement import Disagreement
 from pipeline.errors import ConfigError, NotEnoughText
 from pipeline.gold import GoldPair
 from pipeline.records import Annotation, Document, Dropped, LabeledPair, Pair, pair_id
@@ -150,6 +151,67 @@ def test_a_pair_that_an_annotator_never_saw_has_no_score(
     assert summary["dropped"] == {"no_score": 1}
 
 
+@pytest.mark.parametrize(
+    ("settings", "dropped"),
+    [({"min_opinions": 1}, {"no_score": 1}), ({"weights": {"up": 0.0}}, {"no_score": 2}),
+     ({"min_opinions": 2}, {"no_score": 4})],
+)  # fmt: skip
+def test_a_pair_needs_as_many_opinions_as_the_settings_say(
+    store: Store, curated: Any, settings: dict[str, Any], dropped: dict[str, int]
+) -> None:
+    opinions = plain_opinions()
+    opinions["up"] |= {3: None, 4: None, 5: None}
+    opinions["mixed"] |= {5: None, 6: None}
+    reference = curated(plain_pairs(), opinions, parse({"domain": "x", "curate": settings}))
+    assert store.json(reference)["dropped"] == dropped
+    assert all(0 <= row.score <= 1 for row in store.rows(reference, LabeledPair))
+
+
+def test_pairs_that_annotators_disagree_about_are_listed_and_kept(
+    store: Store, config: DomainConfig, curated: Any
+) -> None:
+    pairs, opinions = plain_pairs(), plain_opinions()
+    reference = curated(pairs, opinions, config)
+    rows = store.rows(reference, Disagreement, "disagreements")
+    ranks = {name: [(scores[i] - 0.5) / COUNT for i in range(COUNT)]  # type: ignore[operator]
+             for name, scores in opinions.items()}  # fmt: skip
+    apart = {one.id: abs(up - mixed) for one, up, mixed in
+             zip(pairs, ranks["up"], ranks["mixed"], strict=True)}  # fmt: skip
+    wide = {key: value for key, value in apart.items() if value > 0.4}
+    assert wide
+    assert {row.pair_id: row.spread for row in rows} == pytest.approx(wide)
+    assert len(rows) == 2 * len(wide)
+    summary = store.json(reference)
+    assert summary["disagreements"] == {"above": 0.4, "pairs": len(wide)}
+    assert summary["kept"] == COUNT
+
+
+def test_pairs_that_annotators_disagree_about_are_dropped_when_the_settings_say_so(
+    store: Store, curated: Any
+) -> None:
+    settings = {"drop_disagreeing": True, "disagreement": 0.3}
+    config = parse({"domain": "x", "curate": settings})
+    reference = curated(plain_pairs(), plain_opinions(), config)
+    listed = {row.pair_id for row in store.rows(reference, Disagreement, "disagreements")}
+    dropped = store.rows(reference, Dropped, "dropped")
+    assert {(drop.record_id, drop.reason) for drop in dropped} == {
+        (key, "annotators_disagree") for key in listed
+    }
+    rows = store.rows(reference, LabeledPair)
+    assert {row.id for row in rows} == {one.id for one in plain_pairs()} - listed
+    assert sorted(row.score for row in rows) == pytest.approx(
+        sorted((rankdata([row.score for row in rows]) - 0.5) / len(rows))
+    )
+    assert store.json(reference)["in"] == COUNT == len(rows) + len(dropped)
+
+
+def test_when_annotators_disagree_about_every_pair_nothing_is_left(curated: Any) -> None:
+    opinions = {"up": {0: 1.0, 1: 2.0}, "down": {0: 2.0, 1: 1.0}}
+    config = parse({"domain": "x", "curate": {"drop_disagreeing": True}})
+    with pytest.raises(NotEnoughText, match=r"none of the 2 pairs .*'annotators_disagree': 2"):
+        curated(plain_pairs()[:2], opinions, config)
+
+
 def test_an_annotator_that_scored_nothing_leaves_nothing_to_train_on(
     config: DomainConfig, curated: Any
 ) -> None:
@@ -215,7 +277,7 @@ def test_screening_keeps_or_drops_each_pair_once(
     opinions = {"one": {one.id: 0.5 for i, one in enumerate(pairs) if i in scored}}
     gold = GoldPair(id="g", sentence1="Gold text.", sentence2="More gold.", score=0.5, split="test")
     splits = {"d1": "train", "d2": "train", "held": "test"}
-    usable, dropped = stage.screen(pairs, opinions, splits, [gold])
+    usable, dropped = stage.screen(pairs, opinions, splits, [gold], CurateSettings())
     assert sorted([one.id for one in usable] + [drop.record_id for drop in dropped]) == sorted(
         one.id for one in pairs
     )
@@ -235,4 +297,12 @@ def test_weights_that_name_nobody_or_leave_nobody_are_refused(
 ) -> None:
     opinions = {"a": {"pair": 0.5}, "b": {"pair": 0.1}}
     with pytest.raises(ConfigError, match=rf"curate\.weights: {found}; the annotators are a, b"):
-        stage.check_weights(CurateSettings(weights=weights), opinions)
+        stage.check(CurateSettings(weights=weights), opinions)
+
+
+def test_more_opinions_than_annotators_that_have_a_say_are_refused() -> None:
+    opinions = {"a": {"pair": 0.5}, "b": {"pair": 0.1}}
+    stage.check(CurateSettings(min_opinions=2), opinions)
+    settings = CurateSettings(min_opinions=2, weights={"a": 0.0})
+    with pytest.raises(ConfigError, match=r"curate\.min_opinions: 2 is more than .*\(b\)"):
+        stage.check(settings, opinions)

@@ -12,15 +12,16 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from pipeline.artifacts import Store
-from pipeline.export import gold_view, plots, report
+from pipeline.export import gold_view, plots, rendering, report
 from pipeline.runs import RunRecord
+from pipeline.sections import CurateSettings
 from pipeline.settings import Home
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def test_names_in_plots_and_settings_are_escaped_too(
 
 
 def test_the_plots_are_all_there_with_their_names(page: Page) -> None:
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 7
     assert len(page.ids) == len(set(page.ids))
 
 
@@ -160,6 +161,63 @@ def test_the_page_holds_what_the_json_holds(written_report: tuple[str, dict[str,
     for step in data["funnel"]:
         for reason, count in step["dropped"].items():
             assert f"{reason.replace('_', ' ')} −{count:,}" in page.text
+
+
+def test_the_labels_are_shown_with_what_they_are_worth(page: Page) -> None:
+    text = page.text
+
+    assert "Spearman's ρ interval κ error before error after pairs" in text
+    assert "likelihood 0.646 0.576 to 0.706 0.55 0.243 0.161 220" in text
+    assert "blend 0.732 0.662 to 0.792 0.63 – 0.172 220" in text
+    assert "char tfidf, frozen encoder 0.550 0.510 to 0.590 0.52 0.47 to 0.57" in text
+    assert "0.574 by interval (0.551 to 0.596), 0.569 by order (0.546 to 0.591)." in text
+    assert "57 pairs whose scores lie more than 0.4 apart" in text
+
+
+def test_the_labels_come_after_the_annotators_whatever_they_are_called(
+    written: Callable[..., Artifacts], tmp_path: Path
+) -> None:
+    artifacts = written()
+    summary = artifacts.store.json(artifacts.references["curate"])
+    summary["combine"] = "gold_weighted"
+    summary["agreement"]["gold_weighted"] = summary["agreement"].pop("blend")
+    with artifacts.store.create("curate") as draft:
+        draft.write_json(summary)
+    artifacts.references["curate"] = draft.reference
+    text, data = write(artifacts, tmp_path)
+
+    assert list(data["labels"]["agreement"])[-1] == "gold_weighted"
+    assert data["labels"]["agreement"]["gold_weighted"]["mae_after"] == 0.172
+    assert "weighted by how well it orders the gold dev pairs, on the scale of" in Page(text).text
+
+
+def test_a_summary_of_before_calibration_has_a_report(
+    written: Callable[..., Artifacts], tmp_path: Path
+) -> None:
+    artifacts = written()
+    summary = artifacts.store.json(artifacts.references["curate"])
+    for name in ("combine", "krippendorff", "calibration", "disagreements"):
+        del summary[name]
+    for row in (*summary["agreement"].values(), *summary["between"]):
+        for name in ("kappa", "kappa_low", "kappa_high"):
+            del row[name]
+    with artifacts.store.create("curate") as draft:
+        draft.write_json(summary)
+    artifacts.references["curate"] = draft.reference
+    page = Page(write(artifacts, tmp_path)[0])
+
+    assert "blend 0.732 0.662 to 0.792 – – – 220" in page.text
+    assert page.tags.count("svg") == 6
+
+
+@pytest.mark.parametrize("method", ["rank", "isotonic"])
+@pytest.mark.parametrize("way", get_args(CurateSettings.model_fields["combine"].annotation))
+def test_every_way_from_opinions_to_labels_has_words(way: str, method: str) -> None:
+    found = rendering.how_labelled({"combine": way, "calibration": {"method": method}})
+
+    assert found.startswith("Each annotator's scores are ")
+    assert found.endswith(".")
+    assert ("scale of gold." in found) == (method == "isotonic" and way != "blend")
 
 
 def test_what_went_in_is_what_came_out_and_what_was_dropped(

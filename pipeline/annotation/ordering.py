@@ -1,0 +1,32 @@
+"""Which pairs to ask about first, so that wherever a budget ends the labels are worth having."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+BINS: Final = 10  # parts of the similarity range that are asked about in turn
+
+
+def by_information(scores: Sequence[Sequence[float]], count: int, first: int = 0) -> list[int]:
+    """Return the order in which ``count`` pairs are worth asking about.
+
+    ``scores`` holds what free annotators said of each pair, a row each. The pairs are spread over
+    the range of similarity in equal parts by their mean rank; the parts are gone through in turn,
+    each starting with the pairs that the annotators disagree most about. Wherever a budget ends,
+    what was asked covers the whole range. The ``first`` pairs (gold, for calibration) come before
+    all others.
+    """
+    rest = np.arange(first, count)
+    if not scores or not len(rest):
+        return list(range(count))
+    ranks = np.array([np.argsort(np.argsort(row, kind="stable")) for row in scores])[:, first:]
+    mean, spread = ranks.mean(axis=0), ranks.std(axis=0)
+    part = (np.argsort(np.argsort(mean, kind="stable")) * BINS) // len(rest)
+    turn = np.zeros(len(rest), dtype=int)
+    for number in range(BINS):
+        inside = np.flatnonzero(part == number)
+        turn[inside[np.argsort(-spread[inside], kind="stable")]] = np.arange(len(inside))
+    return [*range(first), *(int(rest[index]) for index in np.lexsort((part, turn)))]

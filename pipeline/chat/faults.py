@@ -1,0 +1,121 @@
+"""What can go wrong with a request, and what each thing means for money and for trying again.
+
+| kind      | was the work done? | then                                                      |
+|-----------|--------------------|-----------------------------------------------------------|
+| throttled | no                 | wait as asked, fewer at a time; does not count as a try    |
+| refused   | no                 | try again, up to a limit                                   |
+| ambiguous | perhaps, and billed| uncertain: held, or sent again where the user says so      |
+| final     | no                 | this question gets a reason instead of an answer           |
+| fatal     | no                 | the endpoint cannot be used at all: stop and say why       |
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple
+
+import httpx2
+import openai
+
+from pipeline.chat.waiting import wait_asked
+
+Kind = Literal["throttled", "refused", "ambiguous", "final", "fatal"]
+
+
+class Fault(NamedTuple):
+    """Why there is no answer; ``wait`` is how many seconds the endpoint asked for."""
+
+    kind: Kind
+    reason: str
+    wait: float | None = None
+    detail: str = ""
+
+
+# A gateway that gave up waiting (408, 502, 504, 52x) says nothing of the work behind it.
+_BY_STATUS: Final[dict[int, tuple[Kind, str]]] = {
+    400: ("final", "bad_request"),
+    401: ("fatal", "wrong_key"),
+    402: ("fatal", "no_credit"),
+    403: ("fatal", "forbidden"),
+    404: ("fatal", "not_found"),
+    405: ("fatal", "not_found"),
+    408: ("ambiguous", "gateway_timeout"),
+    409: ("refused", "conflict"),
+    413: ("final", "too_long"),
+    422: ("final", "bad_request"),
+    425: ("refused", "too_early"),
+    429: ("throttled", "rate_limited"),
+    500: ("refused", "server_error"),
+    501: ("fatal", "not_found"),
+    502: ("ambiguous", "bad_gateway"),
+    503: ("refused", "unavailable"),
+    504: ("ambiguous", "gateway_timeout"),
+    529: ("throttled", "overloaded"),
+}
+_BY_CODE: Final[dict[str, tuple[Kind, str]]] = {
+    "insufficient_quota": ("fatal", "no_credit"),
+    "billing_hard_limit_reached": ("fatal", "no_credit"),
+    "invalid_api_key": ("fatal", "wrong_key"),
+    "model_not_found": ("fatal", "no_such_model"),
+    "context_length_exceeded": ("final", "too_long"),
+    "content_filter": ("final", "content_filter"),
+    "content_policy_violation": ("final", "content_filter"),
+}
+# By what broke; the first that fits. With the first three nothing reached the endpoint.
+_BY_CAUSE: Final[tuple[tuple[tuple[type[Exception], ...], Kind, str], ...]] = (
+    ((httpx2.UnsupportedProtocol, httpx2.InvalidURL), "fatal", "wrong_url"),
+    ((httpx2.ConnectError, httpx2.ConnectTimeout), "refused", "cannot_connect"),
+    ((httpx2.PoolTimeout,), "refused", "no_connection_free"),
+    ((httpx2.TimeoutException, TimeoutError), "ambiguous", "timed_out"),
+    ((httpx2.DecodingError,), "ambiguous", "answer_garbled"),
+    ((httpx2.HTTPError, openai.APIError), "ambiguous", "connection_lost"),
+    ((Exception,), "fatal", "unexpected"),
+)
+
+
+def from_exception(error: Exception) -> Fault:
+    """Return what ``error``, raised by the client, means."""
+    if isinstance(error, openai.APIStatusError):
+        response = error.response
+        return from_status(response.status_code, response.headers, response.text)
+    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    kind, reason = next(
+        (kind, reason) for types, kind, reason in _BY_CAUSE if isinstance(cause, types)
+    )
+    return Fault(kind, reason, detail=str(cause) or type(cause).__name__)
+
+
+def from_status(status: int, headers: Mapping[str, str], body: str) -> Fault:
+    """Return what an HTTP error status means; ``body`` may name a code that says more."""
+    code, detail = _error_of(body)
+    kind, reason = _BY_CODE.get(code) or _BY_STATUS.get(status) or _unlisted(status)
+    wait = wait_asked(headers, time.time())
+    if wait is not None and kind == "refused":  # who says when to come back counts no tries
+        kind = "throttled"
+    return Fault(kind, reason, wait, detail)
+
+
+def _unlisted(status: int) -> tuple[Kind, str]:
+    if status >= 520:
+        return "ambiguous", "gateway_error"
+    if status >= 500:
+        return "refused", "server_error"
+    return "final", f"http_{status}"
+
+
+def _error_of(body: str) -> tuple[str, str]:
+    """Return the code and the message of an error body, as far as there are any."""
+    try:
+        error = json.loads(body)["error"]
+    except (ValueError, TypeError, KeyError):
+        return "", _short(body)
+    if not isinstance(error, dict):
+        return "", _short(str(error))
+    code = error.get("code") or error.get("type") or ""
+    return str(code), _short(str(error.get("message") or ""))
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:300]
