@@ -27,6 +27,7 @@ from prefect.serializers import JSONSerializer
 from prefect.settings import get_current_settings
 from prefect.utilities.urls import url_for
 
+from flows import secret_blocks
 from pipeline import config as configuration
 from pipeline import graph, runs
 from pipeline.artifacts import IndexEntry, Reference, Store
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 
 TABLE_KEY: Final = "angle-adapt-stages"
 VERDICT_KEY: Final = "angle-adapt-verdict"
+LABELS_KEY: Final = "angle-adapt-labels"
 
 
 def _given_key(_: object, parameters: Mapping[str, Any]) -> str:
@@ -84,6 +86,7 @@ def adapt(domain: str, overrides: Sequence[str] = ()) -> str:
     """
     logging.getLogger("pipeline").setLevel(logging.INFO)
     config = configuration.load(configuration.resolve(domain), overrides)
+    secret_blocks.load(config)
     record = runs.start(config, flow_run.get_name() or "", _url())
     try:
         return _conclude(*_run_stages(config, record)).id
@@ -178,6 +181,8 @@ def _stage_record(done: Finished, waited: float) -> StageRecord:
 
 def _conclude(record: RunRecord, references: Mapping[str, Reference]) -> RunRecord:
     store = Store(home())
+    if "label" in references:
+        _show_labels(record, store.json(references["label"])["annotators"])
     if "evaluate" in references:
         evaluation = store.json(references["evaluate"])
         record = runs.save(record, evaluation=evaluation, verdict=evaluation.get("verdict", ""))
@@ -215,6 +220,17 @@ def _show(record: RunRecord) -> None:
     ]
     create_table_artifact(table=table, key=TABLE_KEY, description=f"Stages of run {record.id}")
     create_markdown_artifact(markdown=_verdict_text(record), key=VERDICT_KEY)
+
+
+def _show_labels(record: RunRecord, annotators: Mapping[str, Any]) -> None:
+    """Write what each annotator was asked, and what that took, as an artifact."""
+    columns = ("asked", "reused", "scored", "missing", "usd", "prompt_tokens", "completion_tokens",
+               "tried_again", "seconds")  # fmt: skip
+    table = [
+        {"annotator": name, **{column: found[column] for column in columns if column in found}}
+        for name, found in annotators.items()
+    ]
+    create_table_artifact(table=table, key=LABELS_KEY, description=f"Labels of run {record.id}")
 
 
 def _verdict_text(record: RunRecord) -> str:

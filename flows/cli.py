@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows import terminal
+from flows import cli_labels, terminal
 from pipeline import __version__
 
 app = typer.Typer(
@@ -17,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(cli_labels.review, name="review")
+app.add_typer(cli_labels.journal, name="journal")
 
 Domain = Annotated[str, typer.Argument(metavar="DOMAIN.yaml", help="A domain file.")]
 Model = Annotated[str, typer.Argument(help="A model folder, the id of a run, or latest.")]

@@ -18,6 +18,11 @@ def as_text(records: Sequence[RunRecord]) -> str:
     if not records:
         return "no runs yet; start with `angle-adapt run DOMAIN.yaml`"
     rows = [("RUN", "STARTED", "STATUS", "VERDICT", "STAGES"), *map(_row, records)]
+    return aligned(rows)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of cells as lines in which the columns stand below each other."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

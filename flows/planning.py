@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
+from flows import pricing
 from flows.execution import check
 from pipeline import gold, graph, prompts
 from pipeline.artifacts import Reference, Store
@@ -34,6 +35,7 @@ class Plan(NamedTuple):
     annotations: Mapping[str, int]
     prompt: str
     seconds: Mapping[str, float]
+    chat: Sequence[str] = ()  # what chat models would be asked and cost, line by line
 
 
 def make(domain: str, overrides: Sequence[str]) -> Plan:
@@ -59,6 +61,7 @@ def make(domain: str, overrides: Sequence[str]) -> Plan:
         annotations=dict.fromkeys(config.label.annotators, config.mine.pairs + gold_pairs),
         prompt=_example(config, kept),
         seconds=_seconds(config, kept),
+        chat=pricing.lines(pricing.asked(config, kept, config.mine.pairs + gold_pairs), config),
     )
 
 
@@ -108,6 +111,8 @@ def text(plan: Plan) -> str:
     if plan.prompt:
         lines += ["", "an example prompt of the likelihood annotator:", ""]
         lines += [f"    {line}" for line in plan.prompt.splitlines()]
+    if plan.chat:
+        lines += ["", *plan.chat]
     return "\n".join(lines)
 
 

@@ -172,16 +172,16 @@ def _section_in(annotation: Any) -> type[Section] | None:  # noqa: ANN401 - may 
     return None
 
 
-def setting_names() -> list[str]:
-    """Return the dotted name of every setting."""
+def setting_names(section: type[BaseModel] = DomainConfig, prefix: str = "") -> list[str]:
+    """Return the dotted name of every setting in ``section``, those of sections in it included."""
     names = []
-    for name, field in DomainConfig.model_fields.items():
+    for name, field in section.model_fields.items():
         inside = _section_in(field.annotation)
         if inside:
-            path = name if inside is field.annotation else f"{name}.name"
-            names += [f"{path}.{inner}" for inner in inside.model_fields]
+            table = "" if inside is field.annotation else "name."
+            names += setting_names(inside, f"{prefix}{name}.{table}")
         else:
-            names.append(name)
+            names.append(f"{prefix}{name}")
     return names
 
 

@@ -68,7 +68,11 @@ EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
     "human": lambda config: human.identity(home()) if "human" in config.label.annotators else "",
     "prompt": lambda config: [
         prompts.identity(name)
-        for name in [config.label.prompt, *(chat.prompt for chat in config.chat.values())]
+        for name in [
+            config.label.prompt,
+            config.label.generate.prompt,
+            *(chat.prompt for chat in config.chat.values()),
+        ]
     ],
 }
 

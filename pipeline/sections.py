@@ -88,9 +88,32 @@ class ChatSettings(Section):
     requests_per_minute: int = Field(0, ge=0, description="0: as many as the endpoint takes")
     tokens_per_minute: int = Field(0, ge=0, description="0: as many as the endpoint takes")
     timeout: float = Field(60.0, gt=0, description="seconds for one request as a whole")
+    # Batches, which providers answer within a day or so at half the price
+    batch: bool = Field(default=False, description="ask through the Batch API")
+    batch_size: int = Field(10_000, ge=1, le=50_000, description="most questions in a batch")
+    batch_least: int = Field(
+        20, ge=1, description="fewer questions are asked at once, at full price; 1: none are"
+    )
+    batch_poll_seconds: float = Field(60.0, gt=0, description="between looks at a batch")
     # Prices, in dollars for a million tokens; empty: from the table of known models
     price_input: float | None = Field(None, ge=0)
     price_output: float | None = Field(None, ge=0)
+
+
+class GenerateSettings(Section):
+    """Variants of mined texts that a chat model writes, and which of them are worth scoring."""
+
+    annotator: str = Field("", description="who writes: a name under `chat`; empty: nobody")
+    prompt: str = Field("graded-variants.v1", description="a file in prompts/ that asks for texts")
+    texts: int = Field(200, ge=1, description="mined texts that variants are written of")
+    size: int = Field(2, ge=1, le=20, description="variants of each meaning, or queries, a text")
+    # What is not worth scoring
+    near_copy: Fraction = Field(0.7, description="Jaccard similarity of character 3-grams")
+    length_ratio: float = Field(3.0, ge=1, description="of the longer text to the shorter")
+    same_language: bool = Field(default=True, description="leave out variants in another language")
+    new_words: int = Field(
+        0, ge=0, description="words of a text that one of opposite meaning must lack; AnglE: 5"
+    )
 
 
 class LabelSettings(Section):
@@ -111,6 +134,7 @@ class LabelSettings(Section):
         "hold", description="of requests that may have been billed without an answer coming back"
     )
     journal: str = Field("", description="path or postgresql:// URL; empty: in the data folder")
+    generate: GenerateSettings = GenerateSettings()
 
 
 class CurateSettings(Section):

@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 from pipeline.encoder.batches import by_length
+from pipeline.encoder.lanes import lanes_of, side_by_side
 from pipeline.encoder.loading import Request, fast_dtype, pretrained
 from pipeline.prompts import Prompt
 from pipeline.settings import Home
@@ -78,9 +79,13 @@ class LikelihoodModel:
     def _log_likelihoods(self, rows: Sequence[Continuation]) -> list[float]:
         values = [0.0] * len(rows)
         lengths = [len(row.context) + len(row.text) for row in rows]
+
+        def run(chosen: list[int]) -> list[float]:
+            return self._batch([rows[index] for index in chosen])
+
         with torch.inference_mode():
-            for chosen in by_length(lengths, max_tokens=1_024):
-                found = self._batch([rows[index] for index in chosen])
+            batches = by_length(lengths, max_tokens=1_024)
+            for chosen, found in side_by_side(batches, run, lanes_of(self.model.device)):
                 for index, value in zip(chosen, found, strict=True):
                     values[index] = value
         return values

@@ -25,12 +25,12 @@ class Features(NamedTuple):
     logprobs: bool
 
 
-class Slot(NamedTuple):
-    """One answer that a pair needs: which pair, in which order, which sample."""
+class Topic(NamedTuple):
+    """What is asked about: a subject with an id, which part of it, and the prompt's values."""
 
-    pair: int
-    order: int
-    sample: int
+    subject: str
+    part: str
+    values: tuple[tuple[str, str | int], ...]
 
 
 def candidates(settings: ChatSettings) -> list[Features]:
@@ -45,39 +45,32 @@ def candidates(settings: ChatSettings) -> list[Features]:
     return [Features(schema=one, logprobs=other) for one in schemas for other in logprobs]
 
 
-def slots(pairs: Sequence[TextPair], settings: ChatSettings) -> list[Slot]:
-    """Return the answers that ``pairs`` need, pair by pair.
+def of_pair(pair: TextPair, order: int, sample: int) -> Topic:
+    """Return a pair as a topic; that of (a, b) and that of (b, a) have one subject and part."""
+    first, second = ordered(pair, order)
+    return Topic(pair_id(*pair), f"{order} {sample}", (("text1", first), ("text2", second)))
 
-    Where the two texts play different parts (a query and a passage), a pair is asked as it is.
+
+def orders(pair: TextPair, settings: ChatSettings) -> list[int]:
+    """Return the orders in which a pair is asked.
+
+    Where the two texts play different parts (a query and a passage), it is asked as it is.
     """
-    directed = prompts.load(settings.prompt).task in DIRECTED
-    return [
-        Slot(number, order, sample)
-        for number, pair in enumerate(pairs)
-        for order in ([order_of(pair)] if directed else range(settings.orders))
-        for sample in range(settings.samples)
-    ]
+    if prompts.load(settings.prompt).task in DIRECTED:
+        return [int(ordered(pair, 0) != pair)]
+    return list(range(settings.orders))
 
 
-def question(identity: str, pair: TextPair, slot: Slot, follow_up: str = "") -> Question:
-    """Return the question behind a slot; its key is the same for (a, b) and (b, a).
-
-    ``follow_up`` names the kind of a second round, "" for first questions.
-    """
-    subject = pair_id(*pair)
-    parts = (identity, subject, str(slot.order), str(slot.sample), follow_up)
-    return Question(digest_of(*parts) + digest_of("key", *parts), identity, subject)
+def question(identity: str, topic: Topic, follow_up: str = "") -> Question:
+    """Return the question about a topic; ``follow_up`` is "" for first questions."""
+    parts = (identity, topic.subject, topic.part, follow_up)
+    return Question(digest_of(*parts) + digest_of("key", *parts), identity, topic.subject)
 
 
 def ordered(pair: TextPair, order: int) -> TextPair:
     """Return the texts as they are asked: sorted, or with ``order`` 1 the other way round."""
     first, second = sorted(pair, key=lambda text: (normalised(text), text))
     return (second, first) if order else (first, second)
-
-
-def order_of(pair: TextPair) -> int:
-    """Return the order in which ``pair`` is given."""
-    return int(ordered(pair, 0) != pair)
 
 
 def body(

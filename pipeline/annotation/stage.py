@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from pipeline import gold
-from pipeline.annotation import annotators
+from pipeline.annotation import annotators, generation
 from pipeline.annotation.annotators import ANNOTATORS, Setting
+from pipeline.annotation.generation import Generated
 from pipeline.annotation.opinions import Annotator, Opinions, Terms, TextPair
 from pipeline.annotation.ordering import by_information
 from pipeline.artifacts import PARTIAL, Reference, Store
@@ -45,26 +46,32 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     """Write one annotation per pair and annotator; "gold" holds those of the gold dev pairs.
 
     Gold pairs are scored only so that the annotators can be held against gold. No score of a
-    gold pair is used in training.
+    gold pair is used in training. "generated" holds the pairs with a text that a chat model wrote,
+    "dropped" what else it wrote; these pairs are annotated like the others.
     """
-    pairs = store.rows(inputs["mine"], Pair)
+    mined = store.rows(inputs["mine"], Pair)
+    generation.check(config)
+    setting = _setting(inputs, config, store)
+    names = _in_order(setting)
+    written = generation.generate(mined, config, setting.terms)
+    pairs = [*mined, *written.pairs]
     asked = _asked(pairs, config)
-    setting = _setting(inputs, config, store, pairs)
+    setting = setting._replace(texts=_texts(pairs))
     heard: list[Heard] = []
-    for name in _in_order(setting):
+    for name in names:
         heard.append(_hear(annotators.build(name, setting), asked, heard))
     found = {one.name: _annotations(one, asked) for one in heard}
     rows = [found[name] for name in config.label.annotators]
-    partial = "; ".join(
-        f"{one.name}: {one.opinions.partial}" for one in heard if one.opinions.partial
-    )
-    if partial:
-        log.warning("labels are missing (%s); run again to ask for them", partial)
+    partial = _partial(heard, written)
     with store.create("annotations") as draft:
         draft.write_rows([row for part in rows for row in part[asked.gold :]], Annotation)
         draft.write_rows([row for part in rows for row in part[: asked.gold]], Annotation, "gold")
-        draft.write_json({"annotators": _summaries(heard, asked), PARTIAL: partial})
-        draft.write_measured({"annotators": {one.name: _taken(one) for one in heard}})
+        draft.write_rows(written.pairs, Pair, "generated")
+        draft.write_dropped(written.dropped)
+        summaries = {"annotators": _summaries(heard, asked), "generated": written.summary}
+        draft.write_json({**summaries, PARTIAL: partial})
+        taken = {one.name: _taken(one) for one in heard}
+        draft.write_measured({"annotators": taken, "generated": written.measured})
     return draft.reference
 
 
@@ -90,14 +97,17 @@ def _asked(pairs: Sequence[Pair], config: DomainConfig) -> Asked:
     )
 
 
-def _setting(
-    inputs: Mapping[str, Reference], config: DomainConfig, store: Store, pairs: Sequence[Pair]
-) -> Setting:
+def _texts(pairs: Sequence[Pair]) -> list[str]:
+    return sorted({text for pair in pairs for text in (pair.sentence1, pair.sentence2)})
+
+
+def _setting(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> Setting:
+    """Return what annotators are built from; the texts of the pairs are not known yet."""
     return Setting(
         label=config.label,
         encoder=config.encoder,
         home=store.home,
-        texts=sorted({text for pair in pairs for text in (pair.sentence1, pair.sentence2)}),
+        texts=[],
         chat=config.chat,
         terms=terms(config, store, inputs["mine"].digest),
     )
@@ -134,6 +144,15 @@ def _hear(annotator: Annotator, asked: Asked, before: Sequence[Heard]) -> Heard:
         confidences=[said.confidences[index] for index in back] if said.confidences else (),
     )
     return Heard(annotator.name, annotator.identity, restored, time.perf_counter() - start)
+
+
+def _partial(heard: Sequence[Heard], written: Generated) -> str:
+    """Return what is missing that running again may bring, in words."""
+    missing = {"writing": written.partial} | {one.name: one.opinions.partial for one in heard}
+    partial = "; ".join(f"{name}: {what}" for name, what in missing.items() if what)
+    if partial:
+        log.warning("labels are missing (%s); run again to ask for them", partial)
+    return partial
 
 
 def _annotations(heard: Heard, asked: Asked) -> list[Annotation]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _PATH: Final = "/chat/completions"
 _OWN: Final = frozenset({"host", "content-length", "accept-encoding", "connection"})
 LARGEST: Final = 8 * 2**20  # bytes of an answer
-CONNECT: Final = 10.0  # seconds; what takes longer has not been sent
+CONNECT: Final = 6.0  # seconds; what takes longer has not been sent
 IDLE: Final = 4.0  # seconds that a connection waits for reuse; many servers close it after five
 
 
@@ -70,9 +70,9 @@ class Endpoint:
         await self._session.close()
 
     async def send(self, body: Mapping[str, Any]) -> Answer | Fault:
-        """Post ``body`` once and return what came of it; never raises."""
+        """Post ``body`` once and return what came of it; no failure raises."""
+        data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         try:
-            data = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
             async with (
                 asyncio.timeout(self.settings.timeout),
                 self._session.post(self._url, data=data, allow_redirects=False) as response,

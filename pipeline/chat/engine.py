@@ -9,56 +9,30 @@ concurrency.
 from __future__ import annotations
 
 import asyncio
-import random
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from functools import partial
+from typing import Final
 
 from pipeline.chat.endpoint import Answer, Endpoint
 from pipeline.chat.faults import Fault
+from pipeline.chat.health import Health
 from pipeline.chat.pace import Pace
 from pipeline.chat.prices import Price
 from pipeline.chat.replies import Reply, Unusable, read
 from pipeline.chat.tally import Tally
-from pipeline.chat.waiting import LONGEST
-from pipeline.journal.entries import Asking, Bill, Claim, Cost, Known, Question
-from pipeline.journal.requests import ANSWERED
-from pipeline.journal.writer import JournalWriter
+from pipeline.chat.trips import Ask, Judge, Result, Tour, Trip, Verdict
+from pipeline.journal.entries import Asking, Bill, Claim, Known
+from pipeline.journal.requests import ANSWERED, RequestJournal
+from pipeline.journal.writer import JournalWriter, Operation
 
-MAX_TRIES: Final = 6
-MAX_SECONDS: Final = 900.0  # from the first try to the last
-FIRST_PAUSE: Final = 0.5  # seconds before the second try; doubles
-LONGEST_PAUSE: Final = 60.0
+__all__ = ["Ask", "Engine", "Judge", "Result", "Verdict"]
+
 ELSEWHERE_PAUSE: Final = 0.25  # seconds between looks at questions that another process has sent
 RESERVED_PAUSE: Final = 0.05  # seconds until the budget may have room again
 HEARTBEAT: Final = 10.0
 # What an HTTP 200 holds instead of a chat model's answer: perhaps billed, so held or sent again.
 GARBLED: Final = frozenset({"html", "not_json", "empty_body", "no_choices", "error_body"})
-
-
-class Ask(NamedTuple):
-    """A question and how to put it: the request body, and the most it can cost."""
-
-    question: Question
-    body: Mapping[str, Any]
-    reserve: Cost
-
-
-class Verdict(NamedTuple):
-    """What an answer was worth: a value, or the reason why it cannot be used."""
-
-    value: Any = None
-    reason: str = ""
-
-
-class Result(NamedTuple):
-    """How a question ended; ``state`` as in the journal, "unasked" where nothing was sent."""
-
-    state: str
-    verdict: Verdict
-
-
-Judge = Callable[[Reply], Verdict]
+LOCAL: Final = frozenset({"budget_reserved", "lease_renewed"})  # reasons: nothing was sent
 
 
 class Engine:
@@ -69,7 +43,8 @@ class Engine:
     ) -> None:
         self._endpoint, self._writer, self._asking = endpoint, writer, asking
         self._pace, self._price = pace, price
-        self._out = 0  # requests on their way
+        self._out = self._back = 0  # requests on their way, and those that have ended
+        self._health = Health(pace)
         self.tally = Tally()
         self.stopped: Fault | None = None
         self.last_fault: Fault | None = None
@@ -77,14 +52,15 @@ class Engine:
     async def ask(self, asks: Iterable[Ask], judge: Judge) -> dict[str, Result]:
         """Return how each question ended, by its key; sends them in the order given.
 
-        The journal must hold the questions already (`RequestJournal.plan`).
+        Those that were not come to before asking stopped are not among them. The journal must hold
+        the questions already (`RequestJournal.plan`).
         """
         results: dict[str, Result] = {}
         await self._writer.submit(lambda journal: journal.enrol(self._asking.runner))
         heart = asyncio.create_task(self._beat())
         try:
-            while asks := await self._pass(asks, judge, results):
-                await asyncio.sleep(ELSEWHERE_PAUSE)
+            while asks := await self._pass(Tour(asks, judge, results, self.tally.ended)):
+                await self._pace.pause(ELSEWHERE_PAUSE)
         finally:
             heart.cancel()
             await self._writer.submit(lambda journal: journal.leave(self._asking.runner))
@@ -93,100 +69,13 @@ class Engine:
     def stop(self, fault: Fault) -> None:
         """Send nothing more; answers on their way are still waited for."""
         self.stopped = self.stopped or fault
+        self._pace.stop()
 
-    async def _pass(
-        self, asks: Iterable[Ask], judge: Judge, results: dict[str, Result]
-    ) -> list[Ask]:
-        """Ask once through; return what another process has sent and not ended."""
-        elsewhere: list[Ask] = []
-        queue = iter(asks)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._endpoint.settings.concurrency):
-                group.create_task(self._work(queue, judge, results, elsewhere))
-        return elsewhere
-
-    async def _work(
-        self, queue: Iterator[Ask], judge: Judge, results: dict[str, Result], elsewhere: list[Ask]
-    ) -> None:
-        for ask in queue:
-            result = await self._see_through(ask, judge)
-            if result is None:
-                elsewhere.append(ask)
-            else:
-                results[ask.question.key] = result
-                self.tally.ended(result.state)
-
-    async def _see_through(self, ask: Ask, judge: Judge) -> Result | None:
-        """Try until the question has ended; None where another process has it."""
-        tries, start = 0, time.monotonic()
-        while not self.stopped:
-            ended = await self._try(ask, judge)
-            if not isinstance(ended, Fault):
-                return ended
-            tries += ended.kind != "throttled"
-            if self._is_last(ended, tries, start):
-                state = "uncertain" if ended.kind == "ambiguous" else "failed"
-                return Result(state, Verdict(reason=ended.reason))
-            self.tally.retried += 1
-            await asyncio.sleep(_pause(ended, tries))
-        return Result("unasked", Verdict(reason=self.stopped.reason))
-
-    async def _try(self, ask: Ask, judge: Judge) -> Result | Fault | None:
-        async with self._pace.slot(ask.reserve.tokens) as taken:
-            if self.stopped:
-                return self.stopped._replace(kind="throttled")
-            key = ask.question.key
-            claim = await self._writer.submit(
-                lambda journal: journal.claim(self._asking, key, ask.reserve)
-            )
-            if claim.refused:
-                return await self._unclaimed(ask, claim, judge)
-            self._out += 1
-            try:
-                await self._pace.open()
-                sent = await self._endpoint.send(ask.body)
-                if isinstance(sent, Fault):
-                    await self._note(ask, claim, sent, taken)
-                    return sent
-                return await self._keep(ask, claim, sent, judge)
-            finally:
-                self._out -= 1
-
-    async def _keep(self, ask: Ask, claim: Claim, answer: Answer, judge: Judge) -> Result:
-        key, number = ask.question.key, claim.number
-        await self._writer.submit(lambda journal: journal.receive(key, number, answer.body))
-        reply = read(answer.body)
-        if isinstance(reply, Unusable) and reply.reason in GARBLED and not self._pace.was_up:
-            self.stop(Fault("fatal", "no_chat_endpoint", detail=reply.reason))
-            self._writer.submit(lambda journal: journal.refuse(key, number, reply.reason))
-            return Result("failed", Verdict(reason=reply.reason))
-        self._pace.succeeded()
-        if answer.wait:
-            self._pace.hold(min(answer.wait, LONGEST))
-        return self._settle(key, number, reply, judge)
-
-    def _settle(self, key: str, number: int, reply: Reply | Unusable, judge: Judge) -> Result:
-        """Judge an answer that is on disk; note what it came to and what it cost."""
-        usage, result = reply.usage, _judged(reply, judge)
-        counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
-        bill = Bill(self._price.cost(*counts) if usage else None, *counts)
-        self.tally.paid(bill)
-        state, reason = result.state, result.verdict.reason
-        self._writer.submit(lambda journal: journal.judge(key, number, state, reason, bill))
-        return result
-
-    async def _unclaimed(self, ask: Ask, claim: Claim, judge: Judge) -> Result | Fault | None:
-        key = ask.question.key
-        if claim.refused == "budget":
-            if not self._out:
-                self.stop(Fault("final", "budget_ended"))
-            await asyncio.sleep(RESERVED_PAUSE)
-            return Fault("throttled", "budget_reserved")
-        if claim.refused == "fenced":
-            await self._writer.submit(lambda journal: journal.enrol(self._asking.runner))
-            return Fault("throttled", "lease_renewed")
-        known = (await self._writer.submit(lambda journal: journal.known([key])))[key]
-        return self.known(key, known, judge)
+    def conclude(self) -> None:
+        """Stop if all that ever came was not what a chat endpoint sends."""
+        stop = self._health.verdict()
+        if stop:
+            self._no_endpoint(stop)
 
     def known(self, key: str, known: Known, judge: Judge) -> Result | None:
         """Return how a question ended that was asked before; None where it has no answer."""
@@ -198,29 +87,174 @@ class Engine:
             return Result("uncertain", Verdict(reason=known.reason))
         return None
 
-    async def _note(self, ask: Ask, claim: Claim, fault: Fault, taken: float) -> None:
-        """Enter a fault in the journal, and draw the conclusions for all requests."""
-        key, number = ask.question.key, claim.number
+    async def _pass(self, tour: Tour) -> list[Ask]:
+        """Ask once through; return what another process has sent and not ended."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._endpoint.settings.concurrency):
+                    group.create_task(self._work(tour))
+        except ExceptionGroup as group_of:
+            raise group_of.exceptions[0] from None
+        return tour.elsewhere
+
+    async def _work(self, tour: Tour) -> None:
+        while not self.stopped and (trip := tour.take()):
+            again: Trip | None = trip
+            while again:
+                again = await self._in_slot(again, tour)
+
+    async def _in_slot(self, trip: Trip, tour: Tour) -> Trip | None:
+        """Return the question that is to be tried again, if there is one."""
+        async with self._pace.slot(trip.ask.reserve.tokens):
+            trip, ended = await self._chain(trip, tour)
+        return await self._after(trip, ended, tour)
+
+    async def _chain(self, trip: Trip, tour: Tour) -> tuple[Trip, Result | Fault | None]:
+        """Ask one question after another in a slot; return the last one, and how that ended.
+
+        The slot is kept from answer to question while nobody waits for one: the journal takes the
+        answer and the claim together, so that there is never more than one sent question a slot.
+        """
+        back = self._back
+        claim = await self._writer.submit(self._claim(trip)) if not self.stopped else None
+        while claim and not claim.refused:
+            sent = await self._send(trip, claim)
+            if not isinstance(sent, Answer):
+                return trip, sent
+            back = self._back
+            result, following, claim = await self._keep(trip, claim, sent, tour)
+            if following is None:
+                return trip, result
+            tour.end(trip, result)
+            trip = following
+        return trip, await self._unclaimed(trip, claim, back, tour.judge)
+
+    async def _after(self, trip: Trip, ended: Result | Fault | None, tour: Tour) -> Trip | None:
+        """Wait until a question may be tried again; None when it has ended."""
+        if isinstance(ended, Fault):
+            if trip.ended_by(ended, resend=self._asking.resend):
+                state = "uncertain" if ended.kind == "ambiguous" else "failed"
+                ended = Result(state, Verdict(reason=ended.reason))
+            elif self.stopped:
+                ended = self._unasked()
+            else:
+                self.tally.retried += ended.reason not in LOCAL
+                await self._pace.pause(trip.pause(ended))
+                return trip
+        tour.end(trip, ended)
+        return None
+
+    def _claim(self, trip: Trip) -> Operation[Claim]:
+        key, reserve = trip.key, trip.ask.reserve
+        return lambda journal: journal.claim(self._asking, key, reserve)
+
+    async def _send(self, trip: Trip, claim: Claim) -> Answer | Result | Fault:
+        """Send a question that is claimed; what comes of it other than an answer is entered."""
+        key, number = trip.key, claim.number
+        self._out += 1
+        await self._pace.open()
+        if self.stopped:
+            sent: Answer | Result | Fault = self._unasked()
+            reason = self.stopped.reason
+            await self._writer.submit(lambda journal: journal.refuse(key, number, reason))
+        else:
+            taken = self._pace.now()
+            sent = await self._endpoint.send(trip.ask.body)
+            if isinstance(sent, Fault):
+                await self._note(key, number, sent, taken)
+        if not isinstance(sent, Answer):
+            self._came_back()
+        return sent
+
+    def _came_back(self) -> None:
+        """Take note that a request has ended, and that what was reserved for it is settled."""
+        self._out -= 1
+        self._back += 1
+
+    async def _note(self, key: str, number: int, fault: Fault, taken: float) -> None:
+        """Draw the conclusions from a fault for all requests, and enter it in the journal."""
         self.last_fault = fault
+        stop = self._health.failed(fault, taken)
+        if stop:
+            self.stop(stop)
         if fault.kind == "ambiguous":
             await self._writer.submit(lambda journal: journal.doubt(key, number, fault.reason))
         else:
             await self._writer.submit(lambda journal: journal.refuse(key, number, fault.reason))
-        if fault.kind == "fatal":
-            self.stop(fault)
-        elif (fault.wait or 0.0) > LONGEST:
-            self.stop(fault._replace(reason="asks_to_wait_long"))
-        elif fault.kind == "throttled":
-            self._pace.throttled(taken, fault.wait)
-        elif fault.kind != "final" and self._pace.failed(taken):
-            self.stop(fault._replace(reason="endpoint_down"))
 
-    def _is_last(self, fault: Fault, tries: int, start: float) -> bool:
-        if fault.kind in ("final", "fatal"):
-            return True
-        if fault.kind == "ambiguous" and not self._asking.resend:
-            return True
-        return tries >= MAX_TRIES or (tries > 0 and time.monotonic() - start > MAX_SECONDS)
+    async def _keep(
+        self, trip: Trip, claim: Claim, answer: Answer, tour: Tour
+    ) -> tuple[Result, Trip | None, Claim | None]:
+        """Keep an answer and only then judge it; with what the slot goes on with, if anything."""
+        self._health.asked_to_wait(answer.wait)
+        following = tour.take() if self._pace.goes_on and not self.stopped else None
+        key, number, body = trip.key, claim.number, answer.body
+
+        def kept(journal: RequestJournal) -> Claim | None:
+            journal.receive(key, number, body)
+            return self._claim(following)(journal) if following else None
+
+        done = self._writer.submit(kept)
+        if following:
+            tour.prepare()
+        claimed = await done
+        result = self._judge_kept(trip, number, body, tour.judge)
+        self._came_back()
+        return result, following, claimed
+
+    def _judge_kept(self, trip: Trip, number: int, body: bytes, judge: Judge) -> Result:
+        """Judge an answer that is on disk, and draw the conclusions from it for all requests."""
+        reply = read(body)
+        if isinstance(reply, Unusable) and reply.reason in GARBLED:
+            stop = self._health.answered_garbled(trip.key, number)
+            if stop:
+                self._no_endpoint(stop._replace(detail=reply.reason))
+                return Result("failed", Verdict(reason=reply.reason))
+        else:
+            self._health.answered()
+        if reply.usage:
+            longest = int(trip.ask.body.get(self._endpoint.settings.max_tokens_name, 0))
+            self._pace.unused(trip.ask.reserve.tokens - longest - reply.usage.prompt_tokens)
+        return self._settle(trip.key, number, reply, judge)
+
+    def _no_endpoint(self, stop: Fault) -> None:
+        """Stop, and set free what was asked of something that is no chat endpoint."""
+        self.stop(stop)
+        for key, number in self._health.garbled:
+            self._writer.submit(partial(_freed, key, number, stop.reason))
+        self._health.garbled.clear()
+
+    def _settle(self, key: str, number: int, reply: Reply | Unusable, judge: Judge) -> Result:
+        """Judge an answer that is on disk; note what it came to and what it cost."""
+        usage, result = reply.usage, _judged(reply, judge)
+        counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)
+        bill = Bill(self._price.cost(*counts) if usage else None, *counts)
+        self.tally.paid(bill)
+        state, reason = result.state, result.verdict.reason
+        self._writer.submit(lambda journal: journal.judge(key, number, state, reason, bill))
+        return result
+
+    async def _unclaimed(
+        self, trip: Trip, claim: Claim | None, back: int, judge: Judge
+    ) -> Result | Fault | None:
+        """Return what becomes of a question that may not be sent now."""
+        key = trip.key
+        if claim is None:
+            return self._unasked()
+        if claim.refused == "budget":
+            if not self._out and back == self._back:  # nothing is settled that would make room
+                self.stop(Fault("final", "budget_ended"))
+                return self._unasked()
+            await self._pace.pause(RESERVED_PAUSE)
+            return Fault("throttled", "budget_reserved")
+        if claim.refused == "fenced":
+            await self._writer.submit(lambda journal: journal.enrol(self._asking.runner))
+            return Fault("throttled", "lease_renewed")
+        known = (await self._writer.submit(lambda journal: journal.known([key])))[key]
+        return self.known(key, known, judge)
+
+    def _unasked(self) -> Result:
+        return Result("unasked", Verdict(reason=self.stopped.reason if self.stopped else ""))
 
     async def _beat(self) -> None:
         """Renew the lease, and take note of runners that are gone."""
@@ -230,16 +264,12 @@ class Engine:
             await self._writer.submit(lambda journal: journal.recover())
 
 
+def _freed(key: str, number: int, reason: str, journal: RequestJournal) -> None:
+    journal.refuse(key, number, reason)
+
+
 def _judged(reply: Reply | Unusable, judge: Judge) -> Result:
     verdict = Verdict(reason=reply.reason) if isinstance(reply, Unusable) else judge(reply)
     if verdict.reason in GARBLED:
         return Result("uncertain", verdict)
     return Result("rejected" if verdict.reason else "accepted", verdict)
-
-
-def _pause(fault: Fault, tries: int) -> float:
-    """Return the seconds before another try; throttled requests wait for their slot instead."""
-    if fault.kind == "throttled":
-        return 0.0
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (tries - 1))
-    return longest * (0.5 + random.random() / 2)  # noqa: S311 - spreads requests, hides nothing

@@ -16,10 +16,11 @@ import time
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
-import httpx2
-import openai
+import aiohttp
 
-from pipeline.chat.waiting import wait_asked
+from pipeline.chat.waiting import wait_asked, wait_until_allowed
+
+_LOOKED_AT: Final = 2_000  # characters of what an endpoint says
 
 Kind = Literal["throttled", "refused", "ambiguous", "final", "fatal"]
 
@@ -35,6 +36,7 @@ class Fault(NamedTuple):
 
 # A gateway that gave up waiting (408, 502, 504, 52x) says nothing of the work behind it.
 _BY_STATUS: Final[dict[int, tuple[Kind, str]]] = {
+    **dict.fromkeys((301, 302, 303, 307, 308), ("fatal", "moved")),
     400: ("final", "bad_request"),
     401: ("fatal", "wrong_key"),
     402: ("fatal", "no_credit"),
@@ -63,28 +65,31 @@ _BY_CODE: Final[dict[str, tuple[Kind, str]]] = {
     "content_filter": ("final", "content_filter"),
     "content_policy_violation": ("final", "content_filter"),
 }
-# By what broke; the first that fits. With the first three nothing reached the endpoint.
+
+
+class UnsentError(aiohttp.ClientConnectionError):
+    """A request was not sent."""
+
+
+# By what broke; the first that fits. Nothing reached the endpoint with the first four.
 _BY_CAUSE: Final[tuple[tuple[tuple[type[Exception], ...], Kind, str], ...]] = (
-    ((httpx2.UnsupportedProtocol, httpx2.InvalidURL), "fatal", "wrong_url"),
-    ((httpx2.ConnectError, httpx2.ConnectTimeout), "refused", "cannot_connect"),
-    ((httpx2.PoolTimeout,), "refused", "no_connection_free"),
-    ((httpx2.TimeoutException, TimeoutError), "ambiguous", "timed_out"),
-    ((httpx2.DecodingError,), "ambiguous", "answer_garbled"),
-    ((httpx2.HTTPError, openai.APIError), "ambiguous", "connection_lost"),
-    ((Exception,), "fatal", "unexpected"),
+    ((aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, UnicodeError), "fatal", "wrong_url"),
+    ((aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError), "refused", "cannot_connect"),
+    ((aiohttp.ClientHttpProxyError,), "refused", "cannot_connect"),
+    ((UnsentError,), "refused", "connection_lost"),
+    ((TimeoutError,), "ambiguous", "timed_out"),
+    ((aiohttp.ClientPayloadError,), "ambiguous", "answer_broken"),
+    ((aiohttp.ClientError, OSError), "ambiguous", "connection_lost"),
+    ((Exception,), "ambiguous", "unexpected"),
 )
 
 
 def from_exception(error: Exception) -> Fault:
-    """Return what ``error``, raised by the client, means."""
-    if isinstance(error, openai.APIStatusError):
-        response = error.response
-        return from_status(response.status_code, response.headers, response.text)
-    cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+    """Return what an exception means that sending a request raised."""
     kind, reason = next(
-        (kind, reason) for types, kind, reason in _BY_CAUSE if isinstance(cause, types)
+        (kind, reason) for types, kind, reason in _BY_CAUSE if isinstance(error, types)
     )
-    return Fault(kind, reason, detail=str(cause) or type(cause).__name__)
+    return Fault(kind, reason, detail=_short(str(error)) or type(error).__name__)
 
 
 def from_status(status: int, headers: Mapping[str, str], body: str) -> Fault:
@@ -92,8 +97,12 @@ def from_status(status: int, headers: Mapping[str, str], body: str) -> Fault:
     code, detail = _error_of(body)
     kind, reason = _BY_CODE.get(code) or _BY_STATUS.get(status) or _unlisted(status)
     wait = wait_asked(headers, time.time())
+    if wait is None:
+        wait = wait_until_allowed(headers)
     if wait is not None and kind == "refused":  # who says when to come back counts no tries
         kind = "throttled"
+    if reason == "moved":
+        detail = _short(headers.get("location", ""))
     return Fault(kind, reason, wait, detail)
 
 
@@ -109,7 +118,7 @@ def _error_of(body: str) -> tuple[str, str]:
     """Return the code and the message of an error body, as far as there are any."""
     try:
         error = json.loads(body)["error"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return "", _short(body)
     if not isinstance(error, dict):
         return "", _short(str(error))
@@ -118,4 +127,4 @@ def _error_of(body: str) -> tuple[str, str]:
 
 
 def _short(text: str) -> str:
-    return " ".join(text.split())[:300]
+    return " ".join(text[:_LOOKED_AT].split())[:300]

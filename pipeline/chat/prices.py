@@ -8,10 +8,11 @@ from __future__ import annotations
 import ipaddress
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 import yaml
@@ -22,10 +23,15 @@ if TYPE_CHECKING:
     from pipeline.sections import ChatSettings
 
 BILLION: Final = 1_000_000_000
+BATCH_SHARE: Final = 0.5  # of the price, for a question in a batch
 _TABLE: Final = Path(__file__).with_name("prices.yaml")
-# What a chat template may add: a few tokens a message and around all of them, with room to spare.
+# What a chat template may add: a few tokens a message, and around all of them what the model was
+# told about itself and today's date; with room to spare.
 _MESSAGE_TOKENS: Final = 16
+_TEMPLATE_TOKENS: Final = 128
 _SCHEMA_KEYS: Final = ("response_format", "tools")
+_LONGEST_KEYS: Final = ("max_tokens", "max_completion_tokens")
+_FORMS: Final[tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...]] = ("NFC", "NFD", "NFKC", "NFKD")
 
 
 class Price(NamedTuple):
@@ -53,15 +59,47 @@ def price_of(settings: ChatSettings) -> Price | None:
     return _looked_up(settings)
 
 
+def price_asked(settings: ChatSettings, questions: int) -> Price | None:
+    """Return the price at which so many questions are asked: in batches, a share of a model's.
+
+    None when nobody knows the model's.
+    """
+    price = price_of(settings)
+    if price is None or not settings.batch or questions < settings.batch_least:
+        return price
+    return in_batch(price)
+
+
+def in_batch(price: Price) -> Price:
+    """Return the price of a question that is asked in a batch."""
+    return Price(price.input * BATCH_SHARE, price.output * BATCH_SHARE)
+
+
+def reserve_in_batch(reserve: Cost) -> Cost:
+    """Return the most that a question can cost in a batch; ``reserve`` is it outside of one."""
+    return Cost(math.ceil(reserve.usd * BATCH_SHARE), reserve.tokens)
+
+
 def most(price: Price, body: Mapping[str, Any], max_tokens: int) -> Cost:
     """Return an upper bound of what ``body`` can cost.
 
-    A token stands for at least one byte, whatever the tokenizer, so bytes bound the tokens.
+    A token stands for at least one byte of what a tokenizer reads, which may be the text in another
+    normal form, so bytes bound the tokens.
     """
     messages = body["messages"]
-    size = sum(len(str(message["content"]).encode()) for message in messages)
-    size += sum(len(json.dumps(body[key])) for key in _SCHEMA_KEYS if key in body)
-    return price.cost(size + _MESSAGE_TOKENS * (len(messages) + 1), max_tokens)
+    size = sum(_bytes(str(message["content"])) for message in messages)
+    size += sum(_bytes(json.dumps(body[key])) for key in _SCHEMA_KEYS if key in body)
+    answers = max(1, int(body.get("n", 1)))
+    longest = max([max_tokens, *(int(body[key]) for key in _LONGEST_KEYS if key in body)])
+    return price.cost(size + _MESSAGE_TOKENS * len(messages) + _TEMPLATE_TOKENS, longest * answers)
+
+
+def _bytes(text: str) -> int:
+    """Return the bytes of ``text`` in UTF-8, in the longest of its normal forms."""
+    if text.isascii():
+        return len(text)
+    forms = (unicodedata.normalize(form, text) for form in _FORMS)
+    return max(len(form.encode("utf-8", "replace")) for form in (text, *forms))
 
 
 def is_local(url: str) -> bool:
@@ -73,8 +111,11 @@ def is_local(url: str) -> bool:
 
 
 def host(url: str) -> str:
-    """Return the host in ``url``."""
-    return urlsplit(url).hostname or ""
+    """Return the host in ``url``; nothing where it is no URL."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def dollars(usd: int) -> float:

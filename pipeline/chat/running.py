@@ -11,6 +11,7 @@ import concurrent.futures
 import logging
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ def run(work: Callable[[], Coroutine[Any, Any, T]], stop: Callable[[], None]) ->
         return _wait(done)
     except KeyboardInterrupt:
         log.warning("waiting for the answers on their way; interrupt again to give them up")
-        loop.call_soon_threadsafe(stop)
+        with suppress(RuntimeError):  # the loop has just ended by itself
+            loop.call_soon_threadsafe(stop)
         concurrent.futures.wait([done])
         raise
 

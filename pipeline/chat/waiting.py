@@ -10,8 +10,8 @@ from typing import Final
 
 LONGEST: Final = 3_600.0  # seconds that are waited for; who asks for more is not asked again
 
-_NUMBER: Final = re.compile(r"\d+(\.\d+)?")
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NUMBER: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _LIMITS: Final = ("requests", "tokens")
 
@@ -21,18 +21,14 @@ def wait_asked(headers: Mapping[str, str], now: float) -> float | None:
 
     The second is a number of seconds or an HTTP date (RFC 9110, 10.2.3); ``now`` is Unix time. The
     server's clock may differ from ours, so its ``Date`` header, where there is one, is what its
-    date is held against.
+    date is held against. Where both are there, the longer wait is meant.
     """
     milliseconds = _number(headers.get("retry-after-ms", ""))
-    if milliseconds is not None:
-        return milliseconds / 1_000
-    text = headers.get("retry-after", "")
-    wait = duration(text)
-    until = _date(text)
-    if wait is not None or until is None:
-        return wait
-    sent = _date(headers.get("date", ""))
-    return max(0.0, until - (now if sent is None else sent))
+    waits = [
+        None if milliseconds is None else milliseconds / 1_000,
+        _retry_after(headers.get("retry-after", ""), headers.get("date", ""), now),
+    ]
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
 def wait_until_allowed(headers: Mapping[str, str]) -> float | None:
@@ -55,6 +51,14 @@ def duration(text: str) -> float | None:
     if not parts or "".join(number + unit for number, unit in parts) != written:
         return None
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _retry_after(text: str, sent: str, now: float) -> float | None:
+    wait, until = duration(text), _date(text)
+    if wait is not None or until is None:
+        return wait
+    moment = _date(sent)
+    return max(0.0, until - (now if moment is None else moment))
 
 
 def _number(text: str) -> float | None:

@@ -26,6 +26,7 @@ from pipeline.records import (
     text_id,
 )
 from pipeline.sections import CurateSettings
+from pipeline.sentences import sentences
 
 BINS: Final = 20
 
@@ -38,13 +39,11 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     Dropped are pairs with too few opinions, pairs near evaluation text and, where the settings say
     so, pairs that the annotators disagree about.
     """
-    settings, pairs = config.curate, store.rows(inputs["mine"], Pair)
-    splits = {document.id: document.split for document in store.rows(inputs["clean"], Document)}
-    gold_pairs = gold.load(config)
+    settings, gold_pairs = config.curate, gold.load(config)
     opinions = by_annotator(store.rows(inputs["label"], Annotation))
     measured = by_annotator(store.rows(inputs["label"], Annotation, "gold"))
     check(settings, opinions)
-    usable, dropped = screen(pairs, opinions, splits, gold_pairs, settings)
+    usable, dropped = _screened(inputs, opinions, config, store)
     _refuse_nothing(usable, dropped)
     voices = hear(usable, opinions, gold_pairs, measured, settings)
     apart = listed(usable, voices, settings)
@@ -97,6 +96,21 @@ def by_annotator(annotations: Iterable[Annotation]) -> Opinions:
     return opinions
 
 
+def _screened(
+    inputs: Mapping[str, Reference], opinions: Opinions, config: DomainConfig, store: Store
+) -> tuple[list[Pair], list[Dropped]]:
+    """Return the pairs, mined and written, that may be trained on, and why each other may not."""
+    settings, documents = config.curate, store.rows(inputs["clean"], Document)
+    splits = {document.id: document.split for document in documents}
+    written = store.rows(inputs["label"], Pair, "generated")
+    pairs = [*store.rows(inputs["mine"], Pair), *written]
+    usable, dropped = screen(pairs, opinions, splits, gold.load(config), settings)
+    others = store.json(inputs["label"]).get("generated", {}).get("independent", ())
+    judges = [opinions[name] for name in heard(settings, opinions) if name in others]
+    usable, refused = screen_written(usable, {pair.id for pair in written}, judges, documents)
+    return usable, dropped + refused
+
+
 def screen(
     pairs: Sequence[Pair],
     opinions: Opinions,
@@ -118,6 +132,38 @@ def screen(
             reason = "gold_text"
         elif sum(pair.id in scores for scores in voices) < needed:
             reason = "no_score"
+        if reason:
+            dropped.append(Dropped(record_id=pair.id, stage="curate", reason=reason))
+        else:
+            usable.append(pair)
+    return usable, dropped
+
+
+def screen_written(
+    pairs: Sequence[Pair],
+    written: set[str],
+    judges: Sequence[Mapping[str, float]],
+    documents: Iterable[Document],
+) -> tuple[list[Pair], list[Dropped]]:
+    """Return ``pairs`` without those ``written`` ones that may not be trained on, and those.
+
+    A model that writes may know held-out text by heart, and must not be the only one that judges
+    what it wrote: ``judges`` are the scores of the other annotators that have a say.
+    """
+    held_out = {
+        text_id(text)
+        for document in documents
+        if written and document.split != "train"
+        for text in (document.text, *sentences(document.text))
+    }
+    usable: list[Pair] = []
+    dropped: list[Dropped] = []
+    for pair in pairs:
+        reason = ""
+        if pair.id in written and text_id(pair.sentence2) in held_out:
+            reason = "held_out_text"
+        elif pair.id in written and not any(pair.id in scores for scores in judges):
+            reason = "no_independent_score"
         if reason:
             dropped.append(Dropped(record_id=pair.id, stage="curate", reason=reason))
         else:

@@ -17,7 +17,8 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
 from pipeline.encoder import Encoder, Vectors
-from pipeline.encoder.batches import by_length
+from pipeline.encoder.batches import Batch, by_length
+from pipeline.encoder.lanes import lanes_of, side_by_side
 from pipeline.encoder.stack import Run, Stack, layer_path, linear_names
 from pipeline.encoder.transformer import TransformerEncoder
 from pipeline.errors import InputError
@@ -51,11 +52,16 @@ class SplitEncoder:
         """
         hidden: list[Tensor] = [torch.empty(0)] * len(rows)
         run = Run(range(self.first), keep=(self.first,))
+
+        def states_of(batch: Batch) -> Tensor:
+            tokens = batch.tokens.to(self._model.device)
+            self._stack(tokens, self.encoder.attention_mask(batch.lengths), run)
+            return self._stack.kept[self.first]
+
+        lanes = lanes_of(self._model.device)
         with _scoring(self._model), Progress(label, len(rows), "text") as progress:
-            for batch in self.encoder.batches(rows):
-                tokens = batch.tokens.to(self._model.device)
-                self._stack(tokens, self.encoder.attention_mask(batch.lengths), run)
-                states = self._stack.kept[self.first]
+            batches = self.encoder.batches(rows, lanes)
+            for batch, states in side_by_side(batches, states_of, lanes):
                 for row, state, length in zip(batch.rows, states, batch.lengths, strict=True):
                     hidden[row] = state[:length].clone()
                 progress.advance(len(batch.rows))
@@ -95,10 +101,15 @@ class SplitEncoder:
         """Return unit-length vectors, shape (texts, dimensions), for lower hidden states."""
         found = np.zeros((len(hidden), self.encoder.dimensions), dtype=np.float32)
         lengths = [len(state) for state in hidden]
+
+        def unit_length(chosen: list[int]) -> Tensor:
+            pooled = self.upper([hidden[index] for index in chosen]).float()
+            return torch.nn.functional.normalize(pooled, dim=-1).cpu()
+
         with _scoring(self._model), Progress(label, len(hidden), "text") as progress:
-            for chosen in by_length(lengths, self.encoder.max_tokens):
-                pooled = self.upper([hidden[index] for index in chosen]).float()
-                found[chosen] = torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy()
+            batches = by_length(lengths, self.encoder.max_tokens)
+            for chosen, pooled in side_by_side(batches, unit_length, lanes_of(self._model.device)):
+                found[chosen] = pooled.numpy()
                 progress.advance(len(chosen))
         return found
 

@@ -9,6 +9,7 @@ is the model's own, and no architecture needs code here.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -79,12 +80,14 @@ class Run(NamedTuple):
 
 
 class Stack:
-    """A model whose layers can be run in parts; every module and weight is the model's own."""
+    """A model whose layers can be run in parts; every module and weight is the model's own.
+
+    What is run and what was kept belongs to a thread, so batches may go side by side.
+    """
 
     def __init__(self, model: PreTrainedModel) -> None:
         self.count = len(layers_of(model))
-        self.run = Run(range(self.count))
-        self.kept: dict[int, Tensor] = {}
+        self._here = threading.local()
         pairs = _returns_tuples(model)
         wrapped = [
             _Layer(layer, index, self, pairs) for index, layer in enumerate(layers_of(model))
@@ -95,12 +98,23 @@ class Stack:
 
     def __call__(self, tokens: Tensor, mask: Tensor | None, run: Run) -> Tensor:
         """Return the last hidden state; ``kept`` then holds the states that ``run`` keeps."""
-        self.run, self.kept = run, {}
+        self._here.run, self._here.kept = run, {}
         last: Tensor = self._model(
             input_ids=tokens, attention_mask=mask, use_cache=False
         ).last_hidden_state
-        self.run = Run(range(self.count))
+        del self._here.run
         return last
+
+    @property
+    def run(self) -> Run:
+        """What this thread runs: all layers, unless it is in the middle of a call."""
+        return getattr(self._here, "run", Run(range(self.count)))
+
+    @property
+    def kept(self) -> dict[int, Tensor]:
+        """The states that this thread's last call kept, by the number of layers before them."""
+        found: dict[int, Tensor] = self._here.kept
+        return found
 
     def resume(
         self, states: Tensor, mask: Tensor | None, layers: range, keep: Collection[int] = ()

@@ -16,6 +16,7 @@ from pipeline.artifacts import stage_key
 from pipeline.encoder import Vectors, backbone, pooling
 from pipeline.encoder.attention import is_causal, open_layers
 from pipeline.encoder.batches import Batch, by_length, common_start, pad, real_tokens
+from pipeline.encoder.lanes import lanes_of, side_by_side
 from pipeline.encoder.loading import (
     Pretrained,
     Request,
@@ -104,12 +105,18 @@ class TransformerEncoder:
         unique = list(dict.fromkeys(texts))
         rows = self.token_ids(unique)
         vectors = np.zeros((len(unique), self.dimensions), dtype=np.float32)
-        self.model.eval()
+        if self.model.training:  # asked first: telling every module takes a millisecond
+            self.model.eval()
         with torch.inference_mode(), Progress(label, len(unique), "text") as progress:
             start = self._start(rows)
-            for batch in self.batches([row[start.length :] for row in rows]):
-                pooled = torch.nn.functional.normalize(self.embed(batch, start).float(), dim=-1)
-                vectors[batch.rows] = pooled.cpu().numpy()
+            lanes = lanes_of(self.model.device)
+
+            def unit_length(batch: Batch) -> Tensor:
+                return torch.nn.functional.normalize(self.embed(batch, start).float(), dim=-1).cpu()
+
+            batches = self.batches([row[start.length :] for row in rows], lanes)
+            for batch, pooled in side_by_side(batches, unit_length, lanes):
+                vectors[batch.rows] = pooled.numpy()
                 progress.advance(len(batch.rows))
         place = {text: index for index, text in enumerate(unique)}
         return vectors[[place[text] for text in texts]]
@@ -118,9 +125,13 @@ class TransformerEncoder:
         """Return the token ids of each text in its template, the text cut to ``max_length``."""
         return self._template.ids(texts, self.pad_id)
 
-    def batches(self, rows: list[list[int]]) -> Iterator[Batch]:
-        """Yield batches of at most ``max_tokens`` tokens, padding included, longest first."""
-        for chosen in by_length([len(row) for row in rows], self.max_tokens):
+    def batches(self, rows: list[list[int]], lanes: int = 1) -> Iterator[Batch]:
+        """Yield batches of at most ``max_tokens`` tokens, padding included, longest first.
+
+        Where there is too little for every lane, what there is is shared out.
+        """
+        share = -(-sum(map(len, rows)) // lanes)
+        for chosen in by_length([len(row) for row in rows], min(self.max_tokens, share)):
             yield pad([rows[index] for index in chosen], chosen, self.pad_id)
 
     def embed(self, batch: Batch, start: Start = NO_START) -> Tensor:

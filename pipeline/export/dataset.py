@@ -35,7 +35,7 @@ COLUMNS: Final = {
     "strategy": "how the pair was proposed",
     "split": 'always "train"; evaluation pairs are not published here',
     "document1": "id of the document sentence1 was taken from",
-    "document2": "id of the document sentence2 was taken from",
+    "document2": "id of the document sentence2 was taken from, or written from",
     "name1": "provenance: the document's own name",
     "name2": "provenance: the document's own name",
 }

@@ -117,6 +117,7 @@ def _funnel(summaries: Summaries) -> list[dict[str, Any]]:
         summaries.get(name, {}) for name in ("collect", "clean", "mine", "curate", "train")
     )
     mined = mine.get("pairs", 0) + sum(mine.get("dropped", {}).values())
+    written = summaries.get("label", {}).get("generated", {})
     steps = [
         ("collect", "documents", collect.get("documents"), collect.get("documents"), {},
          collect.get("licences", {})),
@@ -124,6 +125,8 @@ def _funnel(summaries: Summaries) -> list[dict[str, Any]]:
          clean.get("splits", {})),
         ("mine", "pairs", mined, mine.get("pairs"), mine.get("dropped", {}),
          mine.get("strategies", {})),
+        ("label", "variants", written.get("in"), written.get("kept"), written.get("dropped", {}),
+         written.get("strategies", {})),
         ("curate", "pairs", curate.get("in"), curate.get("kept"), curate.get("dropped", {}), {}),
         ("train", "pairs", curate.get("kept"), train.get("pairs"), {}, {}),
     ]  # fmt: skip
@@ -132,7 +135,7 @@ def _funnel(summaries: Summaries) -> list[dict[str, Any]]:
         dict(zip(names, step[:4], strict=True))
         | {"dropped": _largest_first(step[4]), "parts": _largest_first(step[5])}
         for step in steps
-        if step[0] in summaries
+        if step[0] in summaries and (step[0] != "label" or written)
     ]
 
 
@@ -155,7 +158,8 @@ def _labels(summaries: Summaries) -> dict[str, Any]:
             found["agreement"].items(), key=lambda item: (item[0] == combined, item[0])
         )
     }
-    return found | {"annotators": summaries.get("label", {}).get("annotators", {})}
+    label = summaries.get("label", {})
+    return found | {name: label.get(name, {}) for name in ("annotators", "generated")}
 
 
 def _errors(name: str, calibration: Mapping[str, Any], *, combined: bool) -> dict[str, Any]:

@@ -9,6 +9,9 @@ lack, and the checksum VFS: every page ends in a checksum, verified whenever the
 
 from __future__ import annotations
 
+import logging
+import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -22,9 +25,14 @@ from filelock import FileLock
 
 from pipeline.disk import disk_errors
 from pipeline.errors import ArtifactError, ConfigError, ResourceError
+from pipeline.journal import wal
+
+log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
-BUSY_MILLISECONDS: Final = 120_000
+BUSY_SECONDS: Final = 120.0
+LOG_READINGS: Final = 3
+LOG_PAUSE: Final = 0.02  # seconds
 _CHECKSUM_VFS: Final = "cksmvfs"
 _CHECKSUM_BYTES: Final = 8  # a page, as that VFS demands
 
@@ -91,12 +99,14 @@ class SQLite:
 
     def __init__(self, path: Path) -> None:
         self.where = str(path)
+        self._waits_since = 0.0
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"), self._errors():
+            self._check_log()
             _load_checksum_vfs()
             self._connection = apsw.Connection(str(path), vfs=_CHECKSUM_VFS)
-            self._connection.set_busy_timeout(BUSY_MILLISECONDS)
+            self._connection.set_busy_handler(self._wait)
             self._connection.reserve_bytes(reserve=_CHECKSUM_BYTES)
             for setting in ("journal_mode = wal", "synchronous = full", "temp_store = memory"):
                 self._connection.execute(f"pragma {setting}")
@@ -143,15 +153,40 @@ class SQLite:
             )
             raise ResourceError(message) from error
         except apsw.BusyError as error:
-            message = f"the journal {self.where} was locked for {BUSY_MILLISECONDS // 1000} s"
+            message = f"the journal {self.where} was locked for {BUSY_SECONDS:.0f} s"
             raise ResourceError(message) from error
         except apsw.Error as error:
             raise ArtifactError(self._damaged(str(error))) from error
 
+    def _wait(self, looked: int) -> bool:
+        """Wait a moment for another writer; return whether to look again.
+
+        SQLite's own waiting looks ten times a second at last, and hardly ever finds the gap that
+        a busy writer leaves between two transactions.
+        """
+        now = time.monotonic()
+        self._waits_since = self._waits_since if looked else now
+        time.sleep(random.uniform(0.5e-3, 1.5e-3))  # noqa: S311 - spreads looks, hides nothing
+        return now - self._waits_since < BUSY_SECONDS
+
+    def _check_log(self) -> None:
+        """See that SQLite will read all of the write-ahead log that an ended process left."""
+        path, state = Path(f"{self.where}-wal"), "whole"
+        for _ in range(LOG_READINGS):  # one that is being written may look torn once
+            with disk_errors(path):
+                state = wal.state(path.read_bytes()) if path.exists() else "whole"
+            if state == "whole":
+                return
+            time.sleep(LOG_PAUSE)
+        if state == "damaged":
+            raise ArtifactError(self._damaged(f"{path.name} is broken before its end"))
+        log.warning("%s: its last change is broken and left out, as after a power cut", path)
+
     def _damaged(self, what: str) -> str:
         return (
-            f"the journal {self.where} is damaged ({what}): put back a copy of it, or save what "
-            "can be read with `angle-adapt journal salvage`"
+            f"the journal {self.where} is damaged ({what}): put back a copy of it and remove "
+            "what ends in -wal and -shm beside it, or save what can be read with "
+            "`angle-adapt journal salvage`"
         )
 
 

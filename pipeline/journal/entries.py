@@ -45,7 +45,7 @@ class Spent(NamedTuple):
 
 
 class Known(NamedTuple):
-    """Where a question stands, and its last whole answer if there is one."""
+    """Where a question stands, and the answer that counts, where there is one that is whole."""
 
     state: str
     reason: str

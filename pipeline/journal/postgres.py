@@ -11,7 +11,10 @@ from pipeline.errors import ArtifactError, ResourceError
 from pipeline.journal.database import Row
 
 # Holding it makes a transaction exclusive among all writers of the database; any number will do.
-_LOCK: Final = 2_309_128_71
+_LOCK: Final = 230_912_871
+# A process that was stopped inside a transaction, or whose machine sleeps, must not hold up others.
+IDLE_SECONDS: Final = 60
+LOCK_SECONDS: Final = 120
 
 
 class Postgres:
@@ -31,8 +34,14 @@ class Postgres:
             raise ResourceError(message) from error
         self.where = _without_password(url)
         self._failures = psycopg
+        self._gone = psycopg.errors.IdleInTransactionSessionTimeout
         with self._errors():
             self._connection = psycopg.connect(url, autocommit=True, connect_timeout=20)
+            for setting, seconds in (
+                ("idle_in_transaction_session_timeout", IDLE_SECONDS),
+                ("lock_timeout", LOCK_SECONDS),
+            ):
+                self._connection.execute(f"set {setting} = '{seconds}s'".encode())
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -60,7 +69,7 @@ class Postgres:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except self._failures.OperationalError as error:
+        except (self._failures.OperationalError, self._gone) as error:
             message = f"the journal {self.where} cannot be reached: {_first_line(error)}"
             raise ResourceError(message) from error
         except self._failures.Error as error:
@@ -70,8 +79,7 @@ class Postgres:
 
 def _without_password(url: str) -> str:
     parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _first_line(error: Exception) -> str:

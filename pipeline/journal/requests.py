@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.journal.batches import SCHEMA as BATCH_SCHEMA
+from pipeline.journal.batches import Batches
 from pipeline.journal.database import Database
 from pipeline.journal.entries import Asking, Bill, Claim, Cost, Known, Question, Spent
 
@@ -41,12 +43,14 @@ SCHEMA: Final = (
     """create table if not exists runner (
     name text primary key, host text not null, pid {integer} not null, expires {real} not null)""",
     "create index if not exists sent on question (runner) where state = 'sent'",
+    *BATCH_SCHEMA,
 )
 _KNOWN: Final = """
     select q.key, q.state, q.reason, q.tries, q.answered, a.reply, a.checksum
     from question q left join attempt a on a.key = q.key and a.number = q.answered
     where q.key in ({listed})"""
 LEASE_SECONDS: Final = 30.0
+_UNLIMITED: Final = 2**62
 ANSWERED: Final = ("received", "accepted", "rejected")
 
 
@@ -55,6 +59,7 @@ class RequestJournal:
 
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
         self._database, self._now = database, now
+        self.batches = Batches(database, now)
 
     def prepare(self) -> None:
         """Create the tables that are not there."""
@@ -116,11 +121,13 @@ class RequestJournal:
 
     def claim(self, asking: Asking, key: str, reserve: Cost) -> Claim:
         """Reserve ``reserve`` and mark the question as sent, or say why it may not be sent."""
-        if not self._holds_lease(asking.runner):
-            return Claim(0, "fenced")
-        [(state, tries)] = self._database.execute(
-            "select state, tries from question where key = ?", (key,)
+        [(state, tries, expires)] = self._database.execute(
+            "select state, tries, (select expires from runner where name = ?) from question "
+            "where key = ?",
+            (asking.runner, key),
         )
+        if expires is None or expires <= self._now():
+            return Claim(0, "fenced")
         if state == "uncertain" and not asking.resend:
             return Claim(0, "held")
         if state not in ("planned", "failed", "uncertain"):
@@ -153,13 +160,15 @@ class RequestJournal:
 
     def judge(self, key: str, number: int, state: str, reason: str, bill: Bill) -> None:
         """Say what reading an answer came to, and settle what was reserved for it."""
+        counts = (bill.prompt_tokens, bill.completion_tokens)
         if bill.paid:
-            self._settle(key, number, bill.paid)
-        self._database.execute(
-            "update attempt set prompt_tokens = ?, completion_tokens = ? "
-            "where key = ? and number = ?",
-            (bill.prompt_tokens, bill.completion_tokens, key, number),
-        )
+            self._settle(key, number, bill.paid, counts)
+        else:
+            self._database.execute(
+                "update attempt set prompt_tokens = ?, completion_tokens = ? "
+                "where key = ? and number = ?",
+                (*counts, key, number),
+            )
         self._database.execute(
             "update question set state = ?, reason = ? where key = ? and state = 'received' "
             "and answered = ?",
@@ -168,7 +177,7 @@ class RequestJournal:
 
     def refuse(self, key: str, number: int, reason: str) -> None:
         """Note that the endpoint did no work: nothing was billed, the question is free again."""
-        self._settle(key, number, Cost(0, 0))
+        self._settle(key, number, Cost(0, 0), (0, 0))
         self._leave_sent(key, number, "failed", reason)
 
     def doubt(self, key: str, number: int, reason: str) -> None:
@@ -182,43 +191,45 @@ class RequestJournal:
         )
         return Spent(*rows[0]) if rows else Spent(0, 0, 0)
 
-    def _holds_lease(self, runner: str) -> bool:
-        rows = self._database.execute("select expires from runner where name = ?", (runner,))
-        return bool(rows) and rows[0][0] > self._now()
-
     def _is_gone(self, host: str, pid: int, expires: float) -> bool:
         if expires <= self._now():
             return True
         return host == this_host() and not _is_alive(pid)
 
     def _reserve(self, asking: Asking, reserve: Cost) -> bool:
-        spent, budget = self.spent(asking.job), asking.budget
-        wanted = Spent(spent.usd + reserve.usd, spent.tokens + reserve.tokens, spent.requests + 1)
-        if any(most is not None and want > most for want, most in zip(wanted, budget, strict=True)):
-            return False
-        self._database.execute(
-            "insert into job (name, usd, tokens, requests) values (?, ?, ?, ?) "
-            "on conflict (name) do update set usd = excluded.usd, tokens = excluded.tokens, "
-            "requests = excluded.requests",
-            (asking.job, *wanted),
-        )
-        return True
+        """Add a request to what the job has cost, unless that passes its budget."""
+        usd, tokens, requests = (_UNLIMITED if most is None else most for most in asking.budget)
+        values = (*reserve, asking.job, usd, reserve.usd, tokens, reserve.tokens, requests)
+        while True:
+            rows = self._database.execute(
+                "update job set usd = usd + ?, tokens = tokens + ?, requests = requests + 1 "
+                "where name = ? and usd <= ? - ? and tokens <= ? - ? and requests < ? "
+                "returning name",
+                values,
+            )
+            if rows:
+                return True
+            new = self._database.execute(
+                "insert into job (name, usd, tokens, requests) values (?, 0, 0, 0) "
+                "on conflict (name) do nothing returning name",
+                (asking.job,),
+            )
+            if not new:
+                return False
 
-    def _settle(self, key: str, number: int, paid: Cost) -> None:
-        rows = self._database.execute(
-            "select job, usd, tokens, settled from attempt where key = ? and number = ?",
-            (key, number),
-        )
-        job, usd, tokens, settled = rows[0]
-        if settled:
-            return
+    def _settle(self, key: str, number: int, paid: Cost, counts: tuple[int, int]) -> None:
+        """Put what an attempt cost in the place of what was reserved for it, once."""
         self._database.execute(
-            "update job set usd = usd + ?, tokens = tokens + ? where name = ?",
-            (paid.usd - usd, paid.tokens - tokens, job),
-        )
-        self._database.execute(
-            "update attempt set usd = ?, tokens = ?, settled = 1 where key = ? and number = ?",
+            "update job set usd = job.usd + ? - a.usd, tokens = job.tokens + ? - a.tokens "
+            "from attempt a "
+            "where a.key = ? and a.number = ? and a.settled = 0 and job.name = a.job",
             (*paid, key, number),
+        )
+        self._database.execute(
+            "update attempt set usd = case when settled = 0 then ? else usd end, "
+            "tokens = case when settled = 0 then ? else tokens end, settled = 1, "
+            "prompt_tokens = ?, completion_tokens = ? where key = ? and number = ?",
+            (*paid, *counts, key, number),
         )
 
     def _leave_sent(self, key: str, number: int, state: str, reason: str) -> None:

@@ -20,17 +20,18 @@ import numpy.typing as npt
 
 HEADER_BYTES: Final = 32
 FRAME_BYTES: Final = 24  # before each page
+PAGE_BYTES: Final = 4_096
 _MAGIC: Final = {0x377F0682: "<u4", 0x377F0683: ">u4"}  # the order of bytes in checksums
 _WORDS: Final = np.uint32
 Words = npt.NDArray[np.uint32]
 
 
 class Frame(NamedTuple):
-    """A page as it is after a change; ``commits``: the last one of a transaction."""
+    """A page after a change; of one that is not ``whole``, number and data may be wrong."""
 
     page: int
-    commits: bool
     data: bytes
+    whole: bool
 
 
 class _Log(NamedTuple):
@@ -53,41 +54,53 @@ def state(log: bytes) -> Literal["whole", "torn", "damaged"]:
     parts = _parts(log)
     if parts is None:
         return "damaged"
-    behind = slice(_whole_frames(parts), None)
+    whole = _whole(parts)
+    behind = slice(len(whole) if whole.all() else int(whole.argmin()), None)
     commits = _of_this_log(parts)[behind] & (parts.heads[behind, 1] != 0)
     return "damaged" if commits.sum() > 1 else "torn" if commits.any() else "whole"
 
 
 def frames(log: bytes) -> Iterator[Frame]:
-    """Yield the frames that belong to the log, up to the last commit, broken ones included."""
-    parts = _parts(log)
+    """Yield the frames of the log up to the last commit, broken ones included."""
+    parts = _parts(log) or _without_header(log)
     if parts is None:
         return
-    mine = np.flatnonzero(_of_this_log(parts))
-    commits = [at for at in mine if parts.heads[at, 1]]
-    for at in mine:
-        if commits and at <= commits[-1]:
-            page, size = (int(number) for number in parts.heads[at, :2])
-            yield Frame(page, bool(size), parts.frames[at, FRAME_BYTES:].tobytes())
+    mine, whole = _of_this_log(parts), _whole(parts)
+    commits = np.flatnonzero(mine & (parts.heads[:, 1] != 0))
+    for at in np.flatnonzero(mine):
+        if len(commits) and at <= commits[-1]:
+            data = parts.frames[at, FRAME_BYTES:].tobytes()
+            yield Frame(int(parts.heads[at, 0]), data, bool(whole[at]))
 
 
 def _parts(log: bytes) -> _Log | None:
     """Return the log taken apart; None where its header is broken."""
     if len(log) < HEADER_BYTES:
         return None
-    magic, _, size = struct.unpack(">3I", log[:12])
-    header = np.frombuffer(log[:HEADER_BYTES], ">u4").astype(_WORDS)
+    magic, _, size, *rest = struct.unpack(">8I", log[:HEADER_BYTES])
     order = _MAGIC.get(magic, "")
-    if (
-        not order
-        or _checksums(log[:24], order, np.zeros(2, _WORDS)).tolist() != header[6:].tolist()
-    ):
+    if not order or checksum(log[:24], order, (0, 0)) != tuple(rest[3:]):
         return None
+    return _taken_apart(log, size, order)._replace(
+        salts=np.array(rest[1:3], _WORDS), sums=np.array(rest[3:], _WORDS)
+    )
+
+
+def _without_header(log: bytes) -> _Log | None:
+    """Return a log whose header is broken, by the salts of its first frame."""
+    if len(log) < HEADER_BYTES + FRAME_BYTES + PAGE_BYTES:
+        return None
+    parts = _taken_apart(log, PAGE_BYTES, "<u4")
+    return parts._replace(salts=parts.heads[0, 2:4])
+
+
+def _taken_apart(log: bytes, size: int, order: str) -> _Log:
     length = FRAME_BYTES + size
     count = (len(log) - HEADER_BYTES) // length
     slots = np.frombuffer(log, np.uint8, count * length, HEADER_BYTES).reshape(count, length)
     heads = slots[:, :FRAME_BYTES].copy().view(">u4").astype(_WORDS)
-    return _Log(order, header[4:6], header[6:], heads, slots)
+    nothing = np.zeros(2, _WORDS)
+    return _Log(order, nothing, nothing, heads, slots)
 
 
 def _of_this_log(parts: _Log) -> npt.NDArray[np.bool_]:
@@ -96,27 +109,28 @@ def _of_this_log(parts: _Log) -> npt.NDArray[np.bool_]:
     return belongs
 
 
-def _whole_frames(parts: _Log) -> int:
-    """Return the number of frames before the first broken one."""
+def _whole(parts: _Log) -> npt.NDArray[np.bool_]:
+    """Return which frames follow from the frame before, as checksum and salts say."""
     summed = np.concatenate([parts.frames[:, :8], parts.frames[:, FRAME_BYTES:]], axis=1)
     words = np.ascontiguousarray(summed).view(parts.order).astype(_WORDS)
     power, weights = _weights(words.shape[1] // 2)
-    added = np.stack([(words * weights[row]).sum(axis=1, dtype=_WORDS) for row in (0, 1)], axis=1)
-    sums = parts.sums
-    for at, head in enumerate(parts.heads):
-        sums = (power * sums).sum(axis=1, dtype=_WORDS) + added[at]
-        if (head[2:4] != parts.salts).any() or (head[4:6] != sums).any():
-            return at
-    return len(parts.heads)
+    before = np.concatenate([parts.sums[None], parts.heads[:-1, 4:6]])
+    same = parts.heads[:, 2:4] == parts.salts
+    for row in (0, 1):
+        sums = (before * power[row]).sum(axis=1, dtype=_WORDS)
+        sums += (words * weights[row]).sum(axis=1, dtype=_WORDS)
+        same[:, row] &= sums == parts.heads[:, 4 + row]
+    whole: npt.NDArray[np.bool_] = same.all(axis=1)
+    return whole
 
 
-def _checksums(data: bytes, order: str, sums: Words) -> Words:
+def checksum(data: bytes, order: str, start: tuple[int, int]) -> tuple[int, int]:
+    """Return the two sums that SQLite makes of ``data``, whose length is a multiple of 8 bytes."""
     words = np.frombuffer(data, order).astype(_WORDS)
     power, weights = _weights(len(words) // 2)
-    total: Words = (power * sums).sum(axis=1, dtype=_WORDS) + (words * weights).sum(
-        axis=1, dtype=_WORDS
-    )
-    return total
+    before = (power * np.array(start, _WORDS)).sum(axis=1, dtype=_WORDS)
+    one, two = before + (words * weights).sum(axis=1, dtype=_WORDS)
+    return int(one), int(two)
 
 
 @cache

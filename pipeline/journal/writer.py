@@ -11,6 +11,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
@@ -115,7 +116,7 @@ def _tell(group: list[_Wanted], results: list[Any], error: BaseException | None)
     for wanted, result in zip(group, results, strict=True):
         by_loop.setdefault(wanted.loop, []).append((wanted.future, result))
     for loop, pairs in by_loop.items():
-        if not loop.is_closed():
+        with suppress(RuntimeError):  # the loop has ended, and with it whoever asked
             loop.call_soon_threadsafe(_resolve, pairs, error)
 
 

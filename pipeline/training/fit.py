@@ -1,6 +1,6 @@
 """The training loop: adapters of an encoder, moved by the AnglE objectives.
 
-``accelerate`` does device, precision and processes; the loop itself is ours because a loss sees a
+``accelerate`` does device and processes; the loop itself is ours because a loss sees a
 whole batch of pairs at once while its texts run through the model in chunks (docs/decisions/0002).
 The distinct texts of a batch are encoded once, and the layers below the adapters once per text.
 """
@@ -57,12 +57,12 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.encoder, self.pairs, self.settings = encoder, list(pairs), settings
         self.checkpoints = checkpoints
-        precision = "bf16" if dtype(settings) is torch.bfloat16 else "no"
-        self.accelerator = Accelerator(mixed_precision=precision, cpu=not torch.cuda.is_available())
+        # Its own precision is one for a whole process: a second run could not have another.
+        self.accelerator = Accelerator(mixed_precision="no", cpu=not torch.cuda.is_available())
         self.model = adapters.prepared(encoder, settings)
         self.first_layer = adapters.first_layer(self.model)
         self.split = SplitEncoder(encoder, self._base(), self.first_layer)
-        self.gradient = BatchGradient(self.model, self.split, objective, self.accelerator.autocast)
+        self.gradient = BatchGradient(self.model, self.split, objective, self.autocast)
         self.gradient.depths = self._depths()
         self._shard()
         self.memory = Memory(settings.chunk_tokens, settings.graph_tokens)
@@ -181,8 +181,13 @@ class Trainer:
     def vectors(self, hidden: Sequence[Tensor]) -> Vectors:
         """Return the vectors the model gives now to texts whose lower hidden states are given."""
         self.model.eval()
-        with self.accelerator.autocast():
+        with self.autocast():
             return self.split.vectors(hidden, "")
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which matrix products have the run's precision."""
+        mixed = dtype(self.settings) is torch.bfloat16
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=mixed)
 
     def _step(self, numbers: list[int]) -> float:
         batch = batch_of([self._rows[number] for number in numbers], self.states.lengths)

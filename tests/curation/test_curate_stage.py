@@ -79,6 +79,7 @@ def curated(
         with store.create("annotations") as labels:
             labels.write_rows(rows, Annotation)
             labels.write_rows(gold, Annotation, "gold")
+            labels.write_rows([], Pair, "generated")
         inputs = {
             "clean": corpus.reference, "mine": mined.reference, "label": labels.reference
         }  # fmt: skip

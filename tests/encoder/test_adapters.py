@@ -106,9 +106,8 @@ def test_bellm_sees_later_tokens_in_its_last_layer(
     assert (made.attention, made.bidirectional_from) == ("bidirectional", 31)
     assert made.template == 'The representative word for sentence {text} is:"'
     # The tiny backbone has four layers, not 32.
-    encoder = load_model(
-        folder, Home(tmp_path), spec=made.model_copy(update={"bidirectional_from": 3})
-    )
+    opened = made.model_copy(update={"bidirectional_from": 3})
+    encoder = load_model(folder, Home(tmp_path), torch.float32, spec=opened)
     # The last token sees every other one either way.
     wanted = adapted_by_hand(folder, tiny_backbone, made.template)
     assert np.abs(encoder.encode(TEXTS) - wanted).max() < 1e-5

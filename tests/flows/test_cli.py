@@ -12,12 +12,15 @@ import pytest
 
 from pipeline import __version__
 
-COMMANDS = ("run", "plan", "encode", "similarity", "runs", "doctor", "ui")
+COMMANDS = (
+    "run", "plan", "encode", "similarity", "runs", "doctor", "ui", "review export", "review import",
+    "journal show", "journal salvage",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_with_an_example(workplace: Any, command: str) -> None:
-    shown = workplace.command(command, "--help")
+    shown = workplace.command(*command.split(), "--help")
     assert shown.code == 0
     assert f"angle-adapt {command}" in shown.out.split("Example")[1]
 

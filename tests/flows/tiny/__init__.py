@@ -1,7 +1,8 @@
 """A pipeline of four small stages, run by the real flow, graph and store.
 
 Environment: ``TINY_LOG`` names a file that gets a line for every stage that really ran;
-``TINY_FAIL`` and ``TINY_HANG`` name a stage that raises, or waits to be killed.
+``TINY_FAIL`` and ``TINY_HANG`` name a stage that raises, or waits to be killed; ``TINY_PARTIAL``
+says what the stage "mine" could not complete.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 
-from pipeline.artifacts import Reference, Store
+from pipeline.artifacts import PARTIAL, Reference, Store
 from pipeline.config import DomainConfig
 from pipeline.records import Document, Pair, pair_id
 from tiny import note
@@ -22,4 +23,5 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
                 strategy="same", document1=one.id, document2=one.id)  # fmt: skip
     with store.create("pairs") as draft:
         draft.write_rows([pair] * config.mine.pairs, Pair)
+        draft.write_json({PARTIAL: os.environ.get("TINY_PARTIAL", "")})
     return draft.reference
