@@ -97,6 +97,7 @@ def main() -> None:
     """Run the command line."""
     terminal.end_like_interrupts()  # so that nothing a benchmark started outlives it
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it says a line for every request
     try:
         app(prog_name="python -m benchmarks")
     except AngleAdaptError as error:

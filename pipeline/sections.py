@@ -82,7 +82,6 @@ class ChatSettings(Section):
     max_tokens: int = Field(0, ge=0, description="longest answer; 0: what the prompt needs")
     max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     extra: dict[str, str | int | float | bool] = Field({}, description="more of the request body")
-    pairs_per_request: int = Field(1, ge=1, le=50)
     # The traffic
     concurrency: int = Field(32, ge=1, le=1_024, description="most requests at a time")
     requests_per_minute: int = Field(0, ge=0, description="0: as many as the endpoint takes")
@@ -127,6 +126,10 @@ class LabelSettings(Section):
     prompt: str = Field(
         "likelihood-other-words.v1", description="prompt of the likelihood annotator"
     )
+    referee: str = Field(
+        "", description="an annotator asked only about pairs that the others disagree most about"
+    )
+    referee_share: Fraction = Field(0.1, description="share of the pairs that the referee is asked")
     budget_usd: float | None = Field(None, ge=0, description="most dollars for this set of pairs")
     budget_tokens: int | None = Field(None, ge=0)
     budget_requests: int | None = Field(None, ge=0)
@@ -149,7 +152,9 @@ class CurateSettings(Section):
     calibrate: Literal["auto", "rank", "isotonic"] = Field(
         "auto", description="isotonic: a map fitted to gold; auto: where 50 gold pairs are scored"
     )
-    min_opinions: int = Field(0, ge=0, description="annotators who score a pair; 0: all of them")
+    min_opinions: int = Field(
+        0, ge=0, description="annotators who score a pair; 0: all that were asked about every pair"
+    )
     disagreement: Fraction = Field(
         0.4, description="pairs whose scores lie further apart are listed for another opinion"
     )

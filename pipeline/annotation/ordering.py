@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from scipy.stats import rankdata
 
 BINS: Final = 10  # parts of the similarity range that are asked about in turn
 
@@ -30,3 +31,23 @@ def by_information(scores: Sequence[Sequence[float]], count: int, first: int = 0
         inside = np.flatnonzero(part == number)
         turn[inside[np.argsort(-spread[inside], kind="stable")]] = np.arange(len(inside))
     return [*range(first), *(int(rest[index]) for index in np.lexsort((part, turn)))]
+
+
+def most_apart(scores: Sequence[Sequence[float]], first: int, share: float) -> list[int]:
+    """Return which pairs annotators disagree most about, the ``first`` (gold) and then in order.
+
+    ``scores`` holds an annotator's scores of all pairs a row, NaN for none; disagreement is the
+    spread of the ranks, each as a share of the pairs that the annotator scored. ``share`` of the
+    pairs after the first are returned.
+    """
+    count = len(scores[0])
+    ranks = np.full((len(scores), count), np.nan)
+    for row, values in zip(ranks, np.asarray(scores, dtype=float), strict=True):
+        held = np.flatnonzero(np.isfinite(values))
+        row[held] = rankdata(values[held]) / max(1, len(held))
+    known = np.isfinite(ranks).sum(axis=0) > 1
+    spread = np.zeros(count)
+    spread[known] = np.nanmax(ranks[:, known], axis=0) - np.nanmin(ranks[:, known], axis=0)
+    rest = np.arange(first, count)
+    chosen = rest[np.argsort(-spread[rest], kind="stable")][: round(share * len(rest))]
+    return [*range(first), *map(int, chosen)]

@@ -13,9 +13,10 @@ from pipeline.annotation import annotators, generation
 from pipeline.annotation.annotators import ANNOTATORS, Setting
 from pipeline.annotation.generation import Generated
 from pipeline.annotation.opinions import Annotator, Opinions, Terms, TextPair
-from pipeline.annotation.ordering import by_information
+from pipeline.annotation.ordering import by_information, most_apart
 from pipeline.artifacts import PARTIAL, Reference, Store
 from pipeline.config import DomainConfig
+from pipeline.errors import ConfigError
 from pipeline.gold import GoldPair
 from pipeline.journal.entries import Budget
 from pipeline.records import Annotation, Pair, digest_of
@@ -60,8 +61,10 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     heard: list[Heard] = []
     for name in names:
         heard.append(_hear(annotators.build(name, setting), asked, heard))
+    if config.label.referee:
+        heard.append(_hear_referee(setting, asked, heard))
     found = {one.name: _annotations(one, asked) for one in heard}
-    rows = [found[name] for name in config.label.annotators]
+    rows = [found[name] for name in (*config.label.annotators, *_referee(config))]
     partial = _partial(heard, written)
     with store.create("annotations") as draft:
         draft.write_rows([row for part in rows for row in part[asked.gold :]], Annotation)
@@ -121,7 +124,11 @@ def _in_order(setting: Setting) -> list[str]:
     """
     names = setting.label.annotators
     paid = [name for name in names if name not in ANNOTATORS]
-    for name in paid:
+    referee = setting.label.referee
+    if referee in names:
+        message = f"label.referee: {referee} is among label.annotators, and asked about every pair"
+        raise ConfigError(message)
+    for name in (*paid, *([referee] if referee and referee not in ANNOTATORS else [])):
         annotators.build(name, setting)
     return [name for name in names if name in ANNOTATORS] + paid
 
@@ -135,15 +142,37 @@ def _hear(annotator: Annotator, asked: Asked, before: Sequence[Heard]) -> Heard:
         if all(map(math.isfinite, scores))
     ]
     order = by_information(free, len(asked.pairs), min(GOLD_FIRST, asked.gold))
+    said = _ask(annotator, asked, order)
+    return Heard(annotator.name, annotator.identity, said, time.perf_counter() - start)
+
+
+def _hear_referee(setting: Setting, asked: Asked, before: Sequence[Heard]) -> Heard:
+    """Return what the referee says of the pairs that the others disagree most about."""
+    start = time.perf_counter()
+    label = setting.label
+    scores = [one.opinions.scores for one in before]
+    first = min(GOLD_FIRST, asked.gold)
+    order = most_apart(scores, first, label.referee_share) if asked.pairs else []
+    referee = annotators.build(label.referee, setting)
+    said = _ask(referee, asked, order)
+    return Heard(referee.name, referee.identity, said, time.perf_counter() - start)
+
+
+def _ask(annotator: Annotator, asked: Asked, order: Sequence[int]) -> Opinions:
+    """Return the opinions of all pairs, asked for in ``order``; others have "not_asked"."""
+    count = len(asked.pairs)
     said = annotator.annotate([asked.pairs[index] for index in order]) if order else Opinions([], 0)
-    place = {index: number for number, index in enumerate(order)}
-    back = [place[index] for index in range(len(order))]
-    restored = said._replace(
-        scores=[said.scores[index] for index in back],
-        reasons=[said.reasons[index] for index in back] if said.reasons else (),
-        confidences=[said.confidences[index] for index in back] if said.confidences else (),
-    )
-    return Heard(annotator.name, annotator.identity, restored, time.perf_counter() - start)
+    scores, reasons = [math.nan] * count, ["not_asked"] * count
+    confidences: list[float | None] = [None] * count
+    for number, index in enumerate(order):
+        scores[index] = said.scores[number]
+        reasons[index] = said.reasons[number] if said.reasons else ""
+        confidences[index] = said.confidences[number] if said.confidences else None
+    return said._replace(scores=scores, reasons=reasons, confidences=confidences)
+
+
+def _referee(config: DomainConfig) -> list[str]:
+    return [config.label.referee] if config.label.referee else []
 
 
 def _partial(heard: Sequence[Heard], written: Generated) -> str:
@@ -189,7 +218,7 @@ def _summaries(heard: Sequence[Heard], asked: Asked) -> dict[str, Any]:
 def _taken(heard: Heard) -> dict[str, Any]:
     opinions = heard.opinions
     return {
-        "asked": len(opinions.scores) - opinions.reused,
+        "asked": sum(reason != "not_asked" for reason in opinions.reasons) - opinions.reused,
         "reused": opinions.reused,
         "seconds": heard.seconds,
         **opinions.measured,

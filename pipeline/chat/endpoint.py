@@ -118,7 +118,8 @@ def _addressed(name: str, settings: ChatSettings, key: str) -> tuple[str, dict[s
 
     def take(request: httpx2.Request) -> httpx2.Response:
         taken.append(request)
-        return httpx2.Response(200, json={})
+        message = "not to be sent"
+        raise httpx2.ConnectError(message)
 
     with httpx2.Client(transport=httpx2.MockTransport(take)) as transport:
         shared: dict[str, Any] = {
@@ -134,8 +135,9 @@ def _addressed(name: str, settings: ChatSettings, key: str) -> tuple[str, dict[s
                 client = openai.OpenAI(base_url=settings.base_url, **shared)
             client.post(_PATH, cast_to=httpx2.Response, body={"model": settings.model})
         except (httpx2.InvalidURL, openai.OpenAIError, ValueError) as error:
-            message = f"chat.{name}.base_url: {settings.base_url!r} is no URL ({error})"
-            raise ConfigError(message) from None
+            if not taken:
+                message = f"chat.{name}.base_url: {settings.base_url!r} is no URL ({error})"
+                raise ConfigError(message) from None
     request = taken[0]
     return str(request.url), {
         field: value for field, value in request.headers.items() if field.lower() not in _OWN

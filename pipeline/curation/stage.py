@@ -29,6 +29,8 @@ from pipeline.sections import CurateSettings
 from pipeline.sentences import sentences
 
 BINS: Final = 20
+# Why an annotator has no opinion of a pair that is not its fault.
+ASKED_OF_SOME: Final = frozenset({"not_asked", "not_reviewed"})
 
 Opinions = dict[str, dict[str, float]]  # annotator -> pair id -> score
 
@@ -39,11 +41,12 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     Dropped are pairs with too few opinions, pairs near evaluation text and, where the settings say
     so, pairs that the annotators disagree about.
     """
-    settings, gold_pairs = config.curate, gold.load(config)
-    opinions = by_annotator(store.rows(inputs["label"], Annotation))
+    gold_pairs, annotations = gold.load(config), store.rows(inputs["label"], Annotation)
+    opinions = by_annotator(annotations)
     measured = by_annotator(store.rows(inputs["label"], Annotation, "gold"))
-    check(settings, opinions)
-    usable, dropped = _screened(inputs, opinions, config, store)
+    check(config.curate, opinions)
+    settings = needing(config.curate, opinions, annotations)
+    usable, dropped = _screened(inputs, opinions, settings, config, store)
     _refuse_nothing(usable, dropped)
     voices = hear(usable, opinions, gold_pairs, measured, settings)
     apart = listed(usable, voices, settings)
@@ -96,11 +99,30 @@ def by_annotator(annotations: Iterable[Annotation]) -> Opinions:
     return opinions
 
 
+def needing(
+    settings: CurateSettings, opinions: Opinions, annotations: Iterable[Annotation]
+) -> CurateSettings:
+    """Return the settings with the number of opinions that a pair needs.
+
+    Who is asked about some pairs only (a referee, people) is not needed for any, unless the
+    settings name a number.
+    """
+    some = {row.annotator for row in annotations if row.reason in ASKED_OF_SOME}
+    always = [name for name in heard(settings, opinions) if name not in some]
+    if settings.min_opinions or not some:
+        return settings
+    return settings.model_copy(update={"min_opinions": max(1, len(always))})
+
+
 def _screened(
-    inputs: Mapping[str, Reference], opinions: Opinions, config: DomainConfig, store: Store
+    inputs: Mapping[str, Reference],
+    opinions: Opinions,
+    settings: CurateSettings,
+    config: DomainConfig,
+    store: Store,
 ) -> tuple[list[Pair], list[Dropped]]:
     """Return the pairs, mined and written, that may be trained on, and why each other may not."""
-    settings, documents = config.curate, store.rows(inputs["clean"], Document)
+    documents = store.rows(inputs["clean"], Document)
     splits = {document.id: document.split for document in documents}
     written = store.rows(inputs["label"], Pair, "generated")
     pairs = [*store.rows(inputs["mine"], Pair), *written]

@@ -137,3 +137,39 @@ def test_an_unknown_annotator_stops_before_anything_is_written(
 def test_a_run_of_no_annotators_is_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"label\.annotators"):
         parse(values | {"label": {"annotators": []}})
+
+
+def test_a_referee_is_asked_about_the_pairs_that_the_others_disagree_most_about(
+    store: Store, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"first": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0], "second": [0.1, 1.0, 0.5, 0.7, 0.9, 0.3]}
+
+    def answering(name: str) -> Any:
+        class Answering(CharTfidf):
+            def annotate(self, pairs: list[TextPair]) -> Opinions:
+                self.name = name
+                return Opinions(said.get(name, [0.5] * len(pairs)), reused=0)
+
+        return Answering
+
+    for name in ("first", "second", "strong"):
+        monkeypatch.setitem(annotators.ANNOTATORS, name, answering(name))
+    label = {"annotators": ["first", "second"], "referee": "strong", "referee_share": 1 / 3}
+    config = parse(values | {"evaluate": {}, "label": label})
+    reference = stage.run(mined(store), config, store)
+    rows = [row for row in store.rows(reference, Annotation) if row.annotator == "strong"]
+    asked = [number for number, row in enumerate(rows) if row.score is not None]
+    assert asked == [1, 5]  # ranks 2 and 6, and 6 and 2
+    assert {row.reason for row in rows if row.score is None} == {"not_asked"}
+    assert store.json(reference)["annotators"]["strong"]["asked"] == 2
+
+
+@pytest.mark.parametrize(
+    ("referee", "told"), [("oracle", "there is no 'oracle'"), ("char_tfidf", "asked about every")]
+)
+def test_a_referee_that_cannot_be_one_stops_before_anybody_is_asked(
+    store: Store, values: dict[str, Any], referee: str, told: str
+) -> None:
+    config = parse(values | {"label": {"annotators": ["char_tfidf"], "referee": referee}})
+    with pytest.raises(ConfigError, match=told):
+        stage.run(mined(store), config, store)

@@ -168,6 +168,20 @@ def test_a_pair_needs_as_many_opinions_as_the_settings_say(
     assert all(0 <= row.score <= 1 for row in store.rows(reference, LabeledPair))
 
 
+@pytest.mark.parametrize("reason", ["not_asked", "not_reviewed"])
+def test_who_is_asked_about_some_pairs_only_is_needed_for_none(reason: str) -> None:
+    rows = [
+        Annotation(pair_id="1", annotator="judge", score=0.5),
+        Annotation(pair_id="1", annotator="second", score=None, reason="refused"),
+        Annotation(pair_id="1", annotator="some", score=None, reason=reason),
+        Annotation(pair_id="2", annotator="some", score=0.5),
+    ]
+    opinions = stage.by_annotator(rows)
+    assert stage.needing(CurateSettings(), opinions, rows).min_opinions == 2
+    assert stage.needing(CurateSettings(min_opinions=3), opinions, rows).min_opinions == 3
+    assert stage.needing(CurateSettings(), opinions, rows[:2]).min_opinions == 0
+
+
 def test_pairs_that_annotators_disagree_about_are_listed_and_kept(
     store: Store, config: DomainConfig, curated: Any
 ) -> None:

@@ -271,7 +271,7 @@ class Keeper:
     def _freed(
         self, runner: str, part: Sequence[tuple[str, int]], fault: Fault, journal: RequestJournal
     ) -> bool:
-        if False:
+        if journal.batches.adopt(runner, self.name) is None:
             return False
         for key, number in part:
             if fault.kind == "ambiguous":
