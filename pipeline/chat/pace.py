@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
-START: Final = 8
+START: Final = 16
 CUT: Final = 0.7
 USED: Final = 0.8  # share of the limit that must be in use for it to grow
 JITTER: Final = 0.1  # share by which a wait may be longer than asked; never shorter

@@ -263,7 +263,7 @@ class Round:
         self._short = stopped is not None and stopped.reason == "budget_ended" and bool(self._open)
         for key, result in direct.take().items():
             if self._short and result.state == "unasked":  # until a batch has been paid
-                engine.tally.states["unasked"] -= 1
+                engine.tally.states -= Counter(unasked=1)
                 self._again.append(key)
             else:
                 self._wanted.discard(key)
