@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from benchmarks import (
+    annotation_faults,
+    annotation_injection,
+    annotation_journal,
+    annotation_kills,
+    annotation_throughput,
     spine_default_run,
     training_encode,
     training_ranking_loss,
@@ -15,6 +20,11 @@ from benchmarks._record import Benchmark
 
 BENCHMARKS: Final[dict[str, Benchmark]] = {
     "spine_default_run": Benchmark(spine_default_run.CLAIM, spine_default_run.measure),
+    "annotation_injection": Benchmark(annotation_injection.CLAIM, annotation_injection.measure),
+    "annotation_journal": Benchmark(annotation_journal.CLAIM, annotation_journal.measure),
+    "annotation_kills": Benchmark(annotation_kills.CLAIM, annotation_kills.measure),
+    "annotation_faults": Benchmark(annotation_faults.CLAIM, annotation_faults.measure),
+    "annotation_throughput": Benchmark(annotation_throughput.CLAIM, annotation_throughput.measure),
     "training_step": Benchmark(training_step.CLAIM, training_step.measure),
     "training_encode": Benchmark(training_encode.CLAIM, training_encode.measure),
     "training_settings": Benchmark(training_settings.CLAIM, training_settings.measure),

@@ -115,6 +115,7 @@ class ProgressLines(logging.Handler):
 
 def show_progress() -> None:
     """Print what the library logs; its records reach Prefect by another way."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it says a line for every request
     for name in ("pipeline", "flows"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.INFO)

@@ -42,7 +42,8 @@ class Progress:
         unseen = self._bar.disable and self.label and self.total
         if unseen and now - self._logged > _LOG_EVERY:
             self._logged = now
-            remaining = (now - self._start) * (self.total - self.done) / self.done
             shown = "".join(f", {name} {value}" for name, value in figures.items())
-            log.info("%s: %d of %d %ss, about %.0f s left%s",
-                     self.label, self.done, self.total, self.unit, remaining, shown)  # fmt: skip
+            if self.done:
+                remaining = (now - self._start) * (self.total - self.done) / self.done
+                shown = f", about {remaining:.0f} s left{shown}"
+            log.info("%s: %d of %d %ss%s", self.label, self.done, self.total, self.unit, shown)

@@ -1,6 +1,6 @@
 """llama.cpp's own server on a loopback port, as a process of its own: a real endpoint, no key.
 
-    python -m tests.llama_server      prints its URL once it listens; ends when stdin closes
+python -m tests.llama_server      prints its URL once it listens; ends when stdin closes
 """
 
 from __future__ import annotations

@@ -37,6 +37,11 @@ ADVICE: Final[dict[str, str]] = {
     "then run again; answers are kept",
     "keeps_refusing": "it lets no request through: run again later, or set "
     "chat.{name}.requests_per_minute to what it allows; answers are kept",
+    "batch_cancelled": "somebody cancelled its batch; run again to ask for the rest; answers are "
+    "kept",
+    "batch_failed": "it failed several batches in a row: run again later; answers are kept",
+    "token_limit_exceeded": "too much is waiting at the provider: run again later, or lower "
+    "chat.{name}.batch_size",
     "asks_to_wait_long": "it asks to wait for more than an hour: run again then; answers are kept",
 }
 PARTIAL: Final = ("budget_ended",)  # reasons to stop with which a run goes on

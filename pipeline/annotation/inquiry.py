@@ -237,4 +237,5 @@ async def _watch(progress: Progress, tally: Tally, total: int) -> None:
     while True:
         await asyncio.sleep(0.5)
         done = sum(tally.states.values()) - start
-        progress.advance(done - progress.done, **tally.figures(total + start))
+        if done:
+            progress.advance(done - progress.done, **tally.figures(total + start))

@@ -85,7 +85,8 @@ class LikelihoodModel:
 
         with torch.inference_mode():
             batches = by_length(lengths, max_tokens=1_024)
-            for chosen, found in side_by_side(batches, run, lanes_of(self.model.device)):
+            lanes = lanes_of(self.model.device, sum(lengths))
+            for chosen, found in side_by_side(batches, run, lanes):
                 for index, value in zip(chosen, found, strict=True):
                     values[index] = value
         return values

@@ -13,12 +13,15 @@ import json
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx2
 import openai
 
 from pipeline.chat.faults import Fault, UnsentError, from_exception, from_status
+from pipeline.chat.prices import is_local
 from pipeline.chat.waiting import wait_until_allowed
 from pipeline.errors import ConfigError
 from pipeline.settings import secret
@@ -53,13 +56,18 @@ class Endpoint:
         self._url, self._headers = _addressed(name, settings, self._key)
 
     async def __aenter__(self) -> Self:
-        settings = self.settings
+        settings, https = self.settings, self._url.startswith("https:")
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=settings.concurrency, keepalive_timeout=IDLE),
+            connector=aiohttp.TCPConnector(
+                limit=settings.concurrency,
+                keepalive_timeout=IDLE,
+                ssl=httpx2.create_ssl_context() if https else True,
+            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(connect=min(CONNECT, settings.timeout / 2)),
             request_class=_Request,
             headers=self._headers,
+            proxy=_proxy(self._url),
         )
         return self
 
@@ -142,6 +150,14 @@ def _addressed(name: str, settings: ChatSettings, key: str) -> tuple[str, dict[s
     return str(request.url), {
         field: value for field, value in request.headers.items() if field.lower() not in _OWN
     }
+
+
+def _proxy(url: str) -> str | None:
+    """Return the proxy that the system wants between here and ``url``."""
+    parts = urlsplit(url)
+    if is_local(url) or proxy_bypass(parts.hostname or ""):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _key(name: str, settings: ChatSettings) -> str:

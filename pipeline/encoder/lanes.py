@@ -11,17 +11,23 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import torch
+
+LEAST_TOKENS: Final = 256  # for each lane
 
 B = TypeVar("B")
 R = TypeVar("R")
 
 
-def lanes_of(device: torch.device) -> int:
-    """Return how many batches go side by side: one a thread on a processor, one on a GPU."""
-    return torch.get_num_threads() if device.type == "cpu" else 1
+def lanes_of(device: torch.device, tokens: int) -> int:
+    """Return how many batches go side by side: one a thread on a processor, one on a GPU.
+
+    A few tokens are one batch: what a forward costs whatever its size would be paid twice.
+    """
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    return threads if tokens >= threads * LEAST_TOKENS else 1
 
 
 def side_by_side(batches: Iterable[B], work: Callable[[B], R], lanes: int) -> Iterator[tuple[B, R]]:

@@ -58,7 +58,7 @@ class SplitEncoder:
             self._stack(tokens, self.encoder.attention_mask(batch.lengths), run)
             return self._stack.kept[self.first]
 
-        lanes = lanes_of(self._model.device)
+        lanes = lanes_of(self._model.device, sum(map(len, rows)))
         with _scoring(self._model), Progress(label, len(rows), "text") as progress:
             batches = self.encoder.batches(rows, lanes)
             for batch, states in side_by_side(batches, states_of, lanes):
@@ -108,7 +108,8 @@ class SplitEncoder:
 
         with _scoring(self._model), Progress(label, len(hidden), "text") as progress:
             batches = by_length(lengths, self.encoder.max_tokens)
-            for chosen, pooled in side_by_side(batches, unit_length, lanes_of(self._model.device)):
+            lanes = lanes_of(self._model.device, sum(lengths))
+            for chosen, pooled in side_by_side(batches, unit_length, lanes):
                 found[chosen] = pooled.numpy()
                 progress.advance(len(chosen))
         return found

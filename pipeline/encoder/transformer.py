@@ -109,7 +109,7 @@ class TransformerEncoder:
             self.model.eval()
         with torch.inference_mode(), Progress(label, len(unique), "text") as progress:
             start = self._start(rows)
-            lanes = lanes_of(self.model.device)
+            lanes = lanes_of(self.model.device, sum(map(len, rows)))
 
             def unit_length(batch: Batch) -> Tensor:
                 return torch.nn.functional.normalize(self.embed(batch, start).float(), dim=-1).cpu()

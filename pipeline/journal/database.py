@@ -21,9 +21,8 @@ from urllib.parse import urlsplit
 
 import apsw
 import apsw.sqlite_extra
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from pipeline.disk import disk_errors
 from pipeline.errors import ArtifactError, ConfigError, ResourceError
 from pipeline.journal import wal
 
@@ -33,6 +32,9 @@ Row = tuple[Any, ...]
 BUSY_SECONDS: Final = 120.0
 LOG_READINGS: Final = 3
 LOG_PAUSE: Final = 0.02  # seconds
+_UNWRITABLE: Final = (
+    apsw.FullError, apsw.ReadOnlyError, apsw.IOError, apsw.CantOpenError, OSError,
+)  # fmt: skip
 _CHECKSUM_VFS: Final = "cksmvfs"
 _CHECKSUM_BYTES: Final = 8  # a page, as that VFS demands
 
@@ -100,9 +102,9 @@ class SQLite:
     def __init__(self, path: Path) -> None:
         self.where = str(path)
         self._waits_since = 0.0
-        with disk_errors(path):
+        with self._errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{path}.lock"), self._errors():
+        with self._errors(), FileLock(f"{path}.lock", timeout=BUSY_SECONDS):
             self._check_log()
             _load_checksum_vfs()
             self._connection = apsw.Connection(str(path), vfs=_CHECKSUM_VFS)
@@ -144,16 +146,16 @@ class SQLite:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (apsw.FullError, apsw.ReadOnlyError, apsw.IOError, apsw.CantOpenError) as error:
+        except (apsw.BusyError, Timeout) as error:
+            message = f"the journal {self.where} was locked for {BUSY_SECONDS:.0f} s"
+            raise ResourceError(message) from error
+        except _UNWRITABLE as error:
             if getattr(error, "extendedresult", 0) == apsw.SQLITE_IOERR_DATA:
                 raise ArtifactError(self._damaged("a page fails its checksum")) from error
             message = (
                 f"cannot write to the journal {self.where} ({error}): free disk space, or set "
                 "label.journal to a place that is writable"
             )
-            raise ResourceError(message) from error
-        except apsw.BusyError as error:
-            message = f"the journal {self.where} was locked for {BUSY_SECONDS:.0f} s"
             raise ResourceError(message) from error
         except apsw.Error as error:
             raise ArtifactError(self._damaged(str(error))) from error
@@ -173,8 +175,10 @@ class SQLite:
         """See that SQLite will read all of the write-ahead log that an ended process left."""
         path, state = Path(f"{self.where}-wal"), "whole"
         for _ in range(LOG_READINGS):  # one that is being written may look torn once
-            with disk_errors(path):
-                state = wal.state(path.read_bytes()) if path.exists() else "whole"
+            try:
+                state = wal.state(path.read_bytes())
+            except FileNotFoundError:
+                return
             if state == "whole":
                 return
             time.sleep(LOG_PAUSE)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from pipeline import progress
 from pipeline.annotation.asking import ADVICE, identity
 from pipeline.annotation.chat import ChatAnnotator
 from pipeline.annotation.opinions import Opinions, Terms, TextPair
@@ -516,6 +519,36 @@ def test_an_annotator_is_who_decides_the_answer() -> None:
         assert identity(settings("http://here:80/v1").model_copy(update={field: value})) != one
     for field, value in SAME.items():
         assert identity(settings("http://here:80/v1").model_copy(update={field: value})) == one
+
+
+# What is seen meanwhile
+
+
+def test_progress_tells_what_was_answered_what_it_costs_and_how_long_it_takes(
+    ask: Asker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_LOG_EVERY", 0.05)
+    caplog.set_level(logging.INFO, "pipeline")
+    rules = [{"fault": "rate_limited_float", "retry_after": 1.2, "requests": [2]},
+             {"fault": "refusal", "contains": "n1\\n"},
+             {"fault": "server_error", "each": 1, "times": 5}]  # fmt: skip
+    ask.endpoint.script({"latency": 0.2, "rules": rules})
+    said = ask(drawn(80), orders=1)
+    lines = [record.getMessage() for record in caplog.records if "questions" in record.getMessage()]
+    assert len(lines) >= 2
+    shown = re.fullmatch(
+        r"gpt: (\d+) of 79 questions, about \d+ s left, ok (\d+), no answer (\d+), tried again "
+        r"(\d+), tokens ([\d,]+), cost \$(0\.\d\d) of about \$(0\.\d\d)",
+        lines[-1],
+    )
+    assert shown
+    assert int(shown[1]) == int(shown[2]) + int(shown[3]) - 1  # the first one was asked before
+    assert (shown[3], shown[4]) == ("1", "6")
+    assert said.measured["tried_again"] == 6
+    assert said.measured["questions"] == {"accepted": 79, "rejected": 1}
+    summary = ask.endpoint.summary()
+    assert said.measured["prompt_tokens"] == summary["prompt_tokens"]
+    assert said.measured["completion_tokens"] == summary["completion_tokens"]
 
 
 # Interruptions

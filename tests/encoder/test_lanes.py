@@ -74,12 +74,13 @@ def test_vectors_do_not_depend_on_the_lanes(
     encoder = load_backbone(spec, Home(tmp_path), torch.float32)
     found = []
     for lanes in (1, 2, 3):
-        monkeypatch.setattr(transformer, "lanes_of", lambda _, lanes=lanes: lanes)
+        monkeypatch.setattr(transformer, "lanes_of", lambda *_, lanes=lanes: lanes)
         found.append(encoder.encode(TEXTS, label=""))
     assert np.abs(found[0] - found[1]).max() < 1e-6
     assert np.abs(found[0] - found[2]).max() < 1e-6
 
 
 def test_a_processor_has_a_lane_a_thread_and_a_gpu_one() -> None:
-    assert lanes_of(torch.device("cpu")) == torch.get_num_threads()
-    assert lanes_of(torch.device("cuda")) == 1
+    assert lanes_of(torch.device("cpu"), 10_000) == torch.get_num_threads()
+    assert lanes_of(torch.device("cpu"), 20) == 1
+    assert lanes_of(torch.device("cuda"), 10_000) == 1

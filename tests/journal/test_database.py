@@ -13,6 +13,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ from pipeline.journal import wal
 from pipeline.journal.database import Database, SQLite, connect
 from pipeline.journal.entries import Known
 from pipeline.journal.requests import RequestJournal
+from pipeline.journal.wal import FRAME_BYTES, HEADER_BYTES, PAGE_BYTES
 from tests.journal.asked import filled
 
 COUNT = 60
@@ -98,6 +100,17 @@ def test_who_waits_too_long_for_another_writer_is_told(
         with holding.transaction(), pytest.raises(ResourceError, match="was locked for"):
             begin()
         begin()
+
+
+def test_who_waits_too_long_for_another_to_open_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "BUSY_SECONDS", 0.2)
+    with (
+        FileLock(tmp_path / "journal.sqlite.lock", is_singleton=False),
+        pytest.raises(ResourceError, match="was locked for"),
+    ):
+        connect(str(tmp_path / "journal.sqlite"))
 
 
 def test_a_writer_that_never_rests_does_not_keep_others_out(tmp_path: Path) -> None:
@@ -192,6 +205,26 @@ def test_a_broken_last_transaction_is_left_out_with_a_warning(
     with caplog.at_level(logging.WARNING):
         assert len(read(path, list(known))) == len(known)
     assert "journal.sqlite-wal: its last change is broken" in caplog.text
+
+
+def test_only_the_last_transaction_of_a_log_may_be_broken(
+    killed: tuple[Path, dict[str, Known]],
+) -> None:
+    log = Path(f"{killed[0]}-wal").read_bytes()
+    size = FRAME_BYTES + PAGE_BYTES
+    starts = range(HEADER_BYTES, len(log), size)
+    commits = [at for at in starts if any(log[at + 4 : at + 8])]
+    assert commits[-1] == starts[-1]
+    for at, part, expected in (
+        (commits[-2], 100, "damaged"),  # the page
+        (commits[-2], 9, "damaged"),  # a salt
+        (commits[-2] + size, 100, "torn"),
+        (commits[-1], 9, "torn"),
+        (commits[-1], 20, "torn"),  # the checksum
+    ):
+        changed = bytearray(log)
+        changed[at + part] ^= 1
+        assert wal.state(bytes(changed)) == expected
 
 
 def test_a_log_in_use_is_whole_whenever_one_looks(tmp_path: Path) -> None:

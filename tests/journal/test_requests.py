@@ -234,13 +234,15 @@ def test_what_was_reserved_is_spent_until_it_is_settled(
     assert journal.spent("another") == Spent(0, 0, 0)
 
 
-def test_an_answer_is_settled_once_however_often_it_is_judged(journal: RequestJournal) -> None:
+def test_an_answer_is_settled_once_however_often_it_is_judged(
+    journal: RequestJournal, database: Database
+) -> None:
     key = sent(journal)
     journal.receive(key, 1, b"an answer")
-    for _ in range(3):
-        journal.judge(key, 1, "accepted", "", BILL)
+    for usd in (300, 400, 500):
+        journal.judge(key, 1, "accepted", "", Bill(Cost(usd, 40), 30, 10))
     journal.refuse(key, 1, "late and wrong")
-    assert journal.spent("job") == Spent(300, 40, 1)
+    assert journal.spent("job") == Spent(300, 40, 1) == summed(database)
     assert state(journal, key) == ("accepted", "")
 
 

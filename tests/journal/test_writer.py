@@ -259,7 +259,7 @@ def unopened(url: str) -> None:
     [
         ("mysql://host/name", ConfigError, "mysql:// is not known"),
         ("postgresql://user:hidden@127.0.0.1:1/none", ResourceError, "127.0.0.1:1/none cannot be"),
-        ("{folder}/file/journal.sqlite", OSError, "file"),
+        ("{folder}/file/journal.sqlite", ResourceError, "cannot write to the journal"),
         ("{folder}/folder", ResourceError, "cannot write to the journal"),
         ("{folder}/file", ArtifactError, "is damaged"),
     ],

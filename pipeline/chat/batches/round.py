@@ -76,7 +76,7 @@ class Round:
         if self._open:
             count = sum(kept.size for kept in self._open.values())
             log.warning(
-                "%d questions stay in %d batches at the provider, which goes on with them; "
+                "%d questions stay at the provider, which goes on with them (batches: %d); "
                 "the same command takes their answers", count, len(self._open),
             )  # fmt: skip
         unasked = Result("unasked", Verdict(reason=stopped.reason if stopped else ""))
@@ -203,6 +203,7 @@ class Round:
     async def _step(self, kept: Kept) -> None:
         crowded = False
         async for ended in self._desk.keeper.step(kept):
+            self._desk.shown[kept.batch.runner] = kept.done
             crowded = crowded or (ended.fault is not None and ended.fault.reason == CROWDED)
             self._hear(ended)
         self._desk.shown[kept.batch.runner] = kept.done
