@@ -320,7 +320,7 @@ def test_a_question_that_is_told_to_wait_for_ever_ends_all_the_same(
 
 @pytest.mark.parametrize(
     ("name", "most"),
-    [("server_error", 20), ("unavailable", 20), ("bad_gateway", 20), ("reset", 20)],
+    [("server_error", 30), ("unavailable", 30), ("bad_gateway", 30), ("reset", 30)],
 )
 def test_an_endpoint_that_only_fails_is_given_up(
     name: str, most: int, endpoint: Served, tmp_path: Path
@@ -616,4 +616,5 @@ def test_an_endpoint_that_goes_away_in_the_middle(tmp_path: Path) -> None:
     assert outcome.stopped is not None
     assert outcome.stopped.reason == "endpoint_down"
     assert outcome.states["accepted"] > 20
-    assert outcome.states.get("uncertain", 0) <= 8  # on their way when it went
+    # On their way when it went, or sent before that was noticed.
+    assert outcome.states.get("uncertain", 0) <= 2 * 8
