@@ -70,7 +70,7 @@ def texts(count: int) -> list[TextPair]:
 
 def by_ledger(database: Database, count: int) -> dict[str, str]:
     """Return the question's key by what the ledger calls its pair, in either order."""
-    keys = dict(database.execute("select subject, key from question"))
+    keys: dict[str, str] = dict(database.execute("select subject, key from question"))  # type: ignore[arg-type]
     return {
         pair_key(*ordered): keys[pair_id(*pair)]
         for pair in texts(count)

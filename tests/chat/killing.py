@@ -125,7 +125,7 @@ def killed(place: Place, dice: random.Random) -> tuple[Found, list[int]]:
         What was left, and how many requests each kill made uncertain.
     """
     listed: set[tuple[str, int]] = set()
-    by_kill = []
+    by_kill: list[int] = []
     while True:
         victim = forked(lambda: (observed(place), label(place)))
         end = time.monotonic() + dice.uniform(0, LONGEST_LIFE)

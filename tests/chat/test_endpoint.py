@@ -25,7 +25,7 @@ from pipeline.chat.faults import Fault
 from pipeline.chat.replies import Reply, read
 from pipeline.errors import ConfigError
 from tests.chat.asking import QUESTION, closed_port, deaf_port, sent, settings
-from tests.chat.test_faults import serving
+from tests.chat.test_faults import EXPECTED, TIMED_OUT, serving
 from tests.endpoint.completions import key_of
 from tests.endpoint.faults import FAULTS
 from tests.endpoint.fixtures import Endpoint as Served
@@ -83,7 +83,8 @@ def test_a_drip_that_is_quick_enough_is_an_answer(endpoint: Served) -> None:
 @pytest.mark.parametrize("name", FAULTS)
 def test_nothing_is_ever_sent_twice(name: str, endpoint: Served) -> None:
     endpoint.script({"rules": [{"fault": name, "times": 1}]})
-    sent(settings(endpoint.url, timeout=0.6), QUESTION, rest=0.05)
+    patience = 1.0 if EXPECTED[name] == TIMED_OUT else 5.0
+    sent(settings(endpoint.url, timeout=patience), QUESTION, rest=0.05)
     assert endpoint.summary()["asked"] == 1
     assert not endpoint.ledger()[0]["idempotency_key"]
 

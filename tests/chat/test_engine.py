@@ -45,7 +45,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def desk(endpoint: Served, tmp_path: Path) -> Desk:
-    return Desk(endpoint.url, tmp_path, concurrency=1, timeout=0.4)
+    return Desk(endpoint.url, tmp_path, concurrency=1, timeout=1.0)
 
 
 def ends(name: str) -> tuple[str, str, int]:
