@@ -32,6 +32,8 @@ RESERVED_PAUSE: Final = 0.05  # seconds until the budget may have room again
 HEARTBEAT: Final = 10.0
 # What an HTTP 200 holds instead of a chat model's answer: perhaps billed, so held or sent again.
 GARBLED: Final = frozenset({"html", "not_json", "empty_body", "no_choices", "error_body"})
+# Of these, what no model has worked for: a page, or an error in so many words.
+UNBILLED: Final = frozenset({"html", "error_body"})
 LOCAL: Final = frozenset({"budget_reserved", "lease_renewed"})  # reasons: nothing was sent
 
 
@@ -206,10 +208,12 @@ class Engine:
         """Judge an answer that is on disk, and draw the conclusions from it for all requests."""
         reply = read(body)
         if isinstance(reply, Unusable) and reply.reason in GARBLED:
-            stop = self._health.answered_garbled(trip.key, number)
+            free = reply.reason in UNBILLED
+            stop = self._health.answered_garbled((trip.key, number) if free else None)
             if stop:
                 self._no_endpoint(stop._replace(detail=reply.reason))
-                return Result("failed", Verdict(reason=reply.reason))
+                if free:
+                    return Result("failed", Verdict(reason=reply.reason))
         else:
             self._health.answered()
         if reply.usage:
@@ -218,11 +222,14 @@ class Engine:
         return self._settle(trip.key, number, reply, judge)
 
     def _no_endpoint(self, stop: Fault) -> None:
-        """Stop, and set free what was asked of something that is no chat endpoint."""
+        """Stop, and set free what a thing that is no chat endpoint cannot have billed.
+
+        Half an answer may have been paid for, whatever sent it: that stays uncertain.
+        """
         self.stop(stop)
-        for key, number in self._health.garbled:
+        for key, number in self._health.unbilled:
             self._writer.submit(partial(_freed, key, number, stop.reason))
-        self._health.garbled.clear()
+        self._health.unbilled.clear()
 
     def _settle(self, key: str, number: int, reply: Reply | Unusable, judge: Judge) -> Result:
         """Judge an answer that is on disk; note what it came to and what it cost."""

@@ -23,7 +23,8 @@ class Health:
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._unreached = self._refused = 0  # in a row
-        self.garbled: list[tuple[str, int]] = []  # question and attempt, before the first answer
+        self._garbled = 0  # before the first answer
+        self.unbilled: list[tuple[str, int]] = []  # of these, question and attempt
 
     def asked_to_wait(self, wait: float | None) -> None:
         """Take note of how long an endpoint that answered wants to be left alone, if it says so."""
@@ -35,16 +36,20 @@ class Health:
         self._unreached = self._refused = 0
         self._pace.succeeded()
 
-    def answered_garbled(self, key: str, number: int) -> Fault | None:
-        """Take note of an answer that is none; return why to stop, if that is to be done."""
+    def answered_garbled(self, unbilled: tuple[str, int] | None) -> Fault | None:
+        """Take note of an answer that is none; return why to stop, if that is to be done.
+
+        ``unbilled`` is the question and the attempt, where nothing can have been billed.
+        """
         if self._pace.was_up:
             return None
-        self.garbled.append((key, number))
-        return self.verdict() if len(self.garbled) > GARBLED_AT_MOST else None
+        self._garbled += 1
+        self.unbilled += [unbilled] if unbilled else []
+        return self.verdict() if self._garbled > GARBLED_AT_MOST else None
 
     def verdict(self) -> Fault | None:
         """Return that this is no chat endpoint, if nothing that came was an answer."""
-        if self.garbled and not self._pace.was_up:
+        if self._garbled and not self._pace.was_up:
             return Fault("fatal", "no_chat_endpoint")
         return None
 

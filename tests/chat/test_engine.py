@@ -367,9 +367,11 @@ def test_where_nobody_listens_it_is_over_in_seconds(
     assert desk.spent().tokens == 0
 
 
-@pytest.mark.parametrize("name", ["html_200", "wrong_shape", "empty_body", "error_200"])
+@pytest.mark.parametrize(
+    "name", ["html_200", "error_200", "wrong_shape", "empty_body", "invalid_json"]
+)
 @pytest.mark.parametrize("count", [1, 500])
-def test_what_never_sends_an_answer_is_no_chat_endpoint_and_nothing_is_held_against_it(
+def test_what_never_sends_an_answer_is_no_chat_endpoint_and_what_it_may_have_billed_is_held(
     name: str, count: int, endpoint: Served, tmp_path: Path
 ) -> None:
     endpoint.script({"rules": [{"fault": name}]})
@@ -377,9 +379,15 @@ def test_what_never_sends_an_answer_is_no_chat_endpoint_and_nothing_is_held_agai
     outcome = desk.ask(range(count))
     assert outcome.stopped is not None
     assert outcome.stopped.reason == "no_chat_endpoint"
-    assert endpoint.summary()["asked"] <= 11
+    before = endpoint.summary()
+    assert before["asked"] <= 11
+    assert (before["billed"] == 0) == (name in ("html_200", "error_200"))
+    assert desk.spent().tokens >= before["prompt_tokens"] + before["completion_tokens"]
     endpoint.script({})
-    assert desk.ask(range(count)).states == {"accepted": count}
+    states = desk.ask(range(count)).states
+    assert states.get("accepted", 0) == count - before["billed"]
+    assert states.get("uncertain", 0) in (0, before["billed"])
+    assert endpoint.summary()["keys_billed_twice"] == []
 
 
 def test_one_strange_answer_at_the_start_does_not_condemn_an_endpoint(
