@@ -125,6 +125,7 @@ def _run_stage(
 ) -> Finished:
     upstream = {name: finished[name] for name in stage.inputs}
     references = {name: done.entry.reference for name, done in upstream.items()}
+    graph.refresh(stage, config)
     key = graph.key_of(stage, references, config)
     hit = store.lookup(key)
     if hit is None:

@@ -48,6 +48,7 @@ def make(domain: str, overrides: Sequence[str]) -> Plan:
     store = Store(home())
     references: dict[str, Reference] = {}
     for name in ("collect", "clean"):
+        graph.refresh(graph.STAGES[name], config)
         outcome = graph.materialise(graph.STAGES[name], references, config, store)
         references[name] = outcome.entry.reference
     kept = store.rows(references["clean"], Document)

@@ -76,6 +76,9 @@ EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
     ],
 }
 
+# Brings what lies outside up to date before its identity is asked for.
+REFRESH: Final[dict[str, Callable[[DomainConfig], None]]] = {"source": sources.refresh}
+
 
 class Outcome(NamedTuple):
     """What running a stage came to; ``partial`` says in words what is missing, if anything is."""
@@ -83,6 +86,13 @@ class Outcome(NamedTuple):
     entry: IndexEntry
     cached: bool
     partial: str = ""
+
+
+def refresh(stage: Stage, config: DomainConfig) -> None:
+    """Fetch what has changed of what lies outside, before the key of ``stage`` is asked for."""
+    for name in stage.externals:
+        if name in REFRESH:
+            REFRESH[name](config)
 
 
 def key_of(stage: Stage, inputs: Inputs, config: DomainConfig) -> str:

@@ -60,6 +60,14 @@ class Document(Record):
     url: str = ""
     licence: str = ""
     fetched_at: str = Field("", description="ISO 8601; empty where the source is local")
+    robots: str = Field("", description="what robots.txt says of the URL; empty where none applies")
+    title: str = Field("", description="as its author wrote it; not part of the text")
+    section: str = Field("", description="the headings above it, outermost first, with ' > '")
+    parent: str = Field("", description="name of the document that this one is a chunk of")
+    group: str = Field("", description="what it belongs to beside others: repository, site")
+    duplicates: str = Field(
+        "", description="names of the documents its source calls duplicates of it, one a line"
+    )
     cluster: str = Field("", description="id of its near-duplicate cluster; set by clean")
     split: Split = "train"
 

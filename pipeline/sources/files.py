@@ -25,7 +25,11 @@ TEXT_SUFFIXES: Final = frozenset({".txt", ".md"})
 SUFFIXES: Final = TEXT_SUFFIXES | frozenset(TABLES)
 
 
-def read(settings: CollectSettings) -> Iterator[Document]:
+def refresh(settings: CollectSettings, shelf: Path) -> None:
+    """Do nothing: files are where they are."""
+
+
+def read(settings: CollectSettings, shelf: Path) -> Iterator[Document]:  # noqa: ARG001 - a `Source`
     """Yield the documents of every file that ``collect.path`` names, in order of their names.
 
     Raises:
@@ -42,7 +46,7 @@ def read(settings: CollectSettings) -> Iterator[Document]:
             yield _document(text, f"{name}#{number}", settings)
 
 
-def fingerprint(settings: CollectSettings) -> str:
+def fingerprint(settings: CollectSettings, shelf: Path) -> str:  # noqa: ARG001 - a `Source`
     """Return the digest of the files' names, relative to the path given, and of their content."""
     root, paths = _files(settings)
     whole = hashlib.sha256()

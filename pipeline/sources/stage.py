@@ -9,8 +9,8 @@ from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig
 from pipeline.errors import NotEnoughText
 from pipeline.progress import Progress
-from pipeline.records import Document
-from pipeline.sources import source
+from pipeline.records import Document, Dropped, count_reasons
+from pipeline.sources import shelf, source
 
 
 def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> Reference:  # noqa: ARG001 - the first stage
@@ -20,21 +20,31 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
         NotEnoughText: when the source holds no document.
     """
     documents: list[Document] = []
+    dropped: list[Dropped] = []
+    name = config.collect.source
     with Progress("collect", 0, "document") as progress:  # a source does not know its size
-        for document in source(config.collect.source).read(config.collect):
-            documents.append(document)
+        for found in source(name).read(config.collect, shelf(name)):
+            if isinstance(found, Document):
+                documents.append(found)
+            else:
+                dropped.append(found)
             progress.advance()
+    reasons = count_reasons(dropped)
     if not documents:
         where = f" at {config.collect.path}" if config.collect.path else ""
-        message = f"the source {config.collect.source}{where} holds no documents"
+        listed = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+        why = f" ({listed}; first: {dropped[0].record_id}: {dropped[0].detail})" if dropped else ""
+        message = f"the source {name}{where} holds no documents{why}"
         raise NotEnoughText(message)
     licences = Counter(document.licence or "not stated" for document in documents)
     with store.create("documents") as draft:
         draft.write_rows(documents, Document)
+        draft.write_dropped(dropped)
         draft.write_json(
             {
-                "source": config.collect.source,
+                "source": name,
                 "documents": len(documents),
+                "dropped": reasons,
                 "licences": dict(licences),
             }
         )

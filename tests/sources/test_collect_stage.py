@@ -8,7 +8,7 @@ from pipeline.artifacts import Store
 from pipeline.config import DomainConfig, parse
 from pipeline.errors import ConfigError, NotEnoughText
 from pipeline.records import Document
-from pipeline.sources import SOURCES, identity, source, stage
+from pipeline.sources import SOURCES, identity, shelf, source, stage
 
 
 def config_for(path: Path, licence: str = "") -> DomainConfig:
@@ -52,4 +52,4 @@ def test_every_source_yields_documents_and_has_a_stable_identity(name: str, tmp_
     collect = {"source": name, "path": str(tmp_path / "a.txt")}
     config = parse({"domain": "example", "collect": collect})
     assert identity(config) == identity(config)
-    assert isinstance(next(source(name).read(config.collect)), Document)
+    assert isinstance(next(source(name).read(config.collect, shelf(name))), Document)
