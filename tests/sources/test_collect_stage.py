@@ -24,6 +24,7 @@ def test_the_documents_of_the_source_become_one_artefact(store: Store, tmp_path:
     assert store.json(reference) == {
         "source": "files",
         "documents": 2,
+        "dropped": {},
         "licences": {"CC0-1.0": 2},
     }
 
