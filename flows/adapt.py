@@ -123,7 +123,7 @@ def _run_stages(config: DomainConfig, record: RunRecord) -> tuple[RunRecord, dic
 def _run_stage(
     stage: Stage, finished: Mapping[str, Finished], config: DomainConfig, store: Store
 ) -> Finished:
-    upstream = {name: finished[name] for name in stage.inputs}
+    upstream = {name: finished[name] for name in (*stage.inputs, *stage.beside)}
     references = {name: done.entry.reference for name, done in upstream.items()}
     graph.refresh(stage, config)
     key = graph.key_of(stage, references, config)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from pipeline import gold, prompts, sources
+from pipeline import gold, prompts, registered, sources
 from pipeline.annotation import human
 from pipeline.artifacts import PARTIAL, IndexEntry, Reference, Store, stage_key
 from pipeline.config import DomainConfig
@@ -28,7 +28,11 @@ Inputs = Mapping[str, Reference]
 
 
 class Stage(NamedTuple):
-    """One step of the pipeline; ``version`` goes up when its code changes its output."""
+    """One step of the pipeline; ``version`` goes up when its code changes its output.
+
+    ``beside`` are stages and ``rules`` sections that it checks its inputs by before it starts, and
+    that change nothing in its output: it reads them, and they are not in its key.
+    """
 
     name: str
     version: int
@@ -36,35 +40,46 @@ class Stage(NamedTuple):
     sections: tuple[str, ...]
     inputs: tuple[str, ...] = ()
     externals: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 STAGES: Final[dict[str, Stage]] = {
     stage.name: stage
     for stage in (
-        Stage("collect", 1, "pipeline.sources.stage", ("collect",), (), ("source",)),
-        Stage("clean", 1, "pipeline.cleaning.stage", ("clean",), ("collect",), ("gold",)),
+        Stage("collect", 2, "pipeline.sources.stage", ("collect",), (), ("source",)),
+        Stage("clean", 2, "pipeline.cleaning.stage", ("clean",), ("collect",),
+              ("gold", "meaning")),
         Stage("mine", 1, "pipeline.mining.stage", ("mine", "encoder"), ("clean",), ("backbone",)),
         Stage("label", 2, "pipeline.annotation.stage", ("label", "chat", "encoder"), ("mine",),
               ("backbone", "prompt", "gold", "human")),
-        Stage("curate", 2, "pipeline.curation.stage", ("curate",), ("clean", "mine", "label"),
-              ("gold",)),
+        Stage("curate", 3, "pipeline.curation.stage", ("curate", "leakage"),
+              ("clean", "mine", "label"), ("gold",)),
         Stage("train", 2, "pipeline.training.stage", ("train", "encoder"), ("curate",),
-              ("gold", "backbone")),
-        Stage("evaluate", 1, "pipeline.evaluation.stage", ("evaluate", "encoder"),
-              ("clean", "curate", "train"), ("gold", "backbone")),
-        Stage("publish", 2, "pipeline.export.stage", ("domain", "description", "collect"),
+              ("gold", "backbone"), ("clean",), ("leakage", "allow_leakage")),
+        Stage("evaluate", 2, "pipeline.evaluation.stage",
+              ("evaluate", "encoder", "leakage", "allow_leakage"),
+              ("clean", "curate", "train"), ("gold", "backbone", "registered")),
+        Stage("publish", 3, "pipeline.export.stage", ("domain", "description", "collect"),
               ("clean", "mine", "label", "curate", "train", "evaluate"), ()),
     )
 }  # fmt: skip
+
+
+def _backbone(config: DomainConfig) -> object:
+    return [
+        backbone.identity(config.encoder.backbone, config.encoder.revision),
+        EncoderSpec.of(config.encoder).model_dump(),  # with what the model was made for
+    ]
+
 
 # What lies outside the store, by the function that returns its identity as JSON-like data.
 EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
     "source": sources.identity,
     "gold": gold.identity,
-    "backbone": lambda config: [
-        backbone.identity(config.encoder.backbone, config.encoder.revision),
-        EncoderSpec.of(config.encoder).model_dump(),  # with what the model was made for
-    ],
+    "backbone": _backbone,
+    "meaning": lambda config: _backbone(config) if config.clean.semantic_duplicate else "",
+    "registered": registered.identity,
     "human": lambda config: human.identity(home()) if "human" in config.label.annotators else "",
     "prompt": lambda config: [
         prompts.identity(name)
@@ -126,7 +141,7 @@ def materialise(stage: Stage, inputs: Inputs, config: DomainConfig, store: Store
         log.info("%s: running", stage.name)
         start = time.perf_counter()
         run = importlib.import_module(stage.entry).run
-        own = {name: inputs[name] for name in stage.inputs}
+        own = {name: inputs[name] for name in (*stage.inputs, *stage.beside)}
         reference: Reference = run(own, only(config, stage), store)
         seconds = time.perf_counter() - start
         entry = IndexEntry(key=key, stage=stage.name, reference=reference, seconds=seconds)
@@ -140,9 +155,13 @@ def materialise(stage: Stage, inputs: Inputs, config: DomainConfig, store: Store
 def only(config: DomainConfig, stage: Stage) -> DomainConfig:
     """Return ``config`` with every section that ``stage`` does not declare at its default.
 
-    The gold file's place is kept for stages that declare the gold set: its content is in their key.
+    The gold file's place is kept for stages that declare the gold set, and the encoder for one that
+    looks at meanings: their content is in the key.
     """
-    kept = {section: getattr(config, section) for section in {*stage.sections, "domain"}}
+    sections = {*stage.sections, *stage.rules, "domain"}
+    kept = {section: getattr(config, section) for section in sections}
+    if "meaning" in stage.externals and config.clean.semantic_duplicate:
+        kept["encoder"] = config.encoder
     if "gold" in stage.externals and "evaluate" not in kept:
         defaults = DomainConfig(domain=config.domain).evaluate
         place = {"gold": config.evaluate.gold, "max_score": config.evaluate.max_score}

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, TypeVar
 
 import pyarrow as pa
@@ -148,7 +149,9 @@ def from_table(table: pa.Table, record: type[R]) -> list[R]:
 
 def count_reasons(dropped: Iterable[Dropped]) -> dict[str, int]:
     """Return how many records were dropped for each reason, most frequent first."""
-    counts: dict[str, int] = {}
-    for drop in dropped:
-        counts[drop.reason] = counts.get(drop.reason, 0) + 1
+    return by_frequency(Counter(drop.reason for drop in dropped))
+
+
+def by_frequency(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return ``counts`` with the most frequent first."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

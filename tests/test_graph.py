@@ -26,6 +26,8 @@ CHANGES: dict[str, Any] = {
     "encoder": {"max_length": 32},
     "train": {"epochs": 9},
     "evaluate": {"resamples": 999},
+    "leakage": {"near_duplicate": 0.5},
+    "allow_leakage": True,
     "schedule": {"cron": "0 0 * * *"},
 }
 GOLD = "sentence1,sentence2,score,split\none,two,1,dev\n"
@@ -36,6 +38,7 @@ def base(tmp_path: Path) -> dict[str, Any]:
     """A domain whose outside things are small files that a test may change."""
     (tmp_path / "gold.csv").write_text(GOLD)
     (tmp_path / "corpus.txt").write_text("Some text.")
+    (tmp_path / "sts.csv").write_text("text\nSome text.\n")
     (tmp_path / "backbone").mkdir()
     (tmp_path / "backbone" / "config.json").write_text("{}")
     return {
@@ -43,6 +46,7 @@ def base(tmp_path: Path) -> dict[str, Any]:
         "collect": {"source": "files", "path": str(tmp_path / "corpus.txt")},
         "encoder": {"backbone": str(tmp_path / "backbone")},
         "evaluate": {"gold": str(tmp_path / "gold.csv")},
+        "leakage": {"registered": [str(tmp_path / "sts.csv")]},
     }
 
 
@@ -64,8 +68,8 @@ def test_every_section_of_the_configuration_has_a_change_to_try() -> None:
 def test_stages_read_only_from_stages_before_them() -> None:
     seen: set[str] = set()
     for name, stage in STAGES.items():
-        assert set(stage.inputs) <= seen
-        assert set(stage.sections) <= set(DomainConfig.model_fields)
+        assert {*stage.inputs, *stage.beside} <= seen
+        assert {*stage.sections, *stage.rules} <= set(DomainConfig.model_fields)
         assert set(stage.externals) <= set(EXTERNALS)
         seen.add(name)
 
@@ -94,7 +98,12 @@ def test_a_key_changes_exactly_with_the_inputs_the_stage_declares(
 
 @pytest.mark.parametrize(
     ("external", "file"),
-    [("source", "corpus.txt"), ("gold", "gold.csv"), ("backbone", "backbone/config.json")],
+    [
+        ("source", "corpus.txt"),
+        ("gold", "gold.csv"),
+        ("backbone", "backbone/config.json"),
+        ("registered", "sts.csv"),
+    ],
 )
 @pytest.mark.parametrize("name", sorted(STAGES))
 def test_a_key_changes_exactly_with_the_outside_things_the_stage_declares(
@@ -105,6 +114,18 @@ def test_a_key_changes_exactly_with_the_outside_things_the_stage_declares(
     with (tmp_path / file).open("a") as stream:
         stream.write("\n")
     assert (before != key_of(stage, references(), config)) == (external in stage.externals)
+
+
+def test_the_encoder_is_in_the_key_of_clean_where_it_looks_at_meanings(
+    base: dict[str, Any], tmp_path: Path
+) -> None:
+    stage = STAGES["clean"]
+    meaning = parse({**base, "clean": {"semantic_duplicate": 0.9}})
+    before = key_of(stage, references(), meaning)
+    (tmp_path / "backbone" / "config.json").write_text('{"other": 1}')
+    assert key_of(stage, references(), meaning) != before
+    assert only(meaning, stage).encoder == meaning.encoder
+    assert only(parse(base), stage).encoder != meaning.encoder
 
 
 @pytest.mark.parametrize("name", sorted(STAGES))
@@ -137,7 +158,7 @@ def test_a_stage_sees_the_sections_it_declares_and_defaults_elsewhere(
             assert seen.evaluate.gold == full.evaluate.gold
             assert seen.evaluate.resamples == default.evaluate.resamples
         else:
-            expected = full if section in stage.sections else default
+            expected = full if section in (*stage.sections, *stage.rules) else default
             assert getattr(seen, section) == getattr(expected, section), section
 
 

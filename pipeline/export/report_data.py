@@ -48,6 +48,7 @@ def gather(run: RunRecord, references: Mapping[str, Reference], store: Store) ->
         "comparisons": _comparisons(evaluation),
         "evaluation": evaluation,
         "funnel": _funnel(summaries),
+        "mined": summaries.get("mine", {}).get("coverage", {}),
         "labels": _labels(summaries),
         "examples": _examples(_rows(references.get("curate"), store)),
         "training": summaries.get("train", {}),
@@ -121,8 +122,8 @@ def _funnel(summaries: Summaries) -> list[dict[str, Any]]:
     steps = [
         ("collect", "documents", collect.get("documents"), collect.get("documents"), {},
          collect.get("licences", {})),
-        ("clean", "documents", clean.get("in"), clean.get("kept"), clean.get("dropped", {}),
-         clean.get("splits", {})),
+        ("clean", "documents", clean.get("chunks", clean.get("in")), clean.get("kept"),
+         clean.get("dropped", {}), clean.get("splits", {})),
         ("mine", "pairs", mined, mine.get("pairs"), mine.get("dropped", {}),
          mine.get("strategies", {})),
         ("label", "variants", written.get("in"), written.get("kept"), written.get("dropped", {}),

@@ -39,7 +39,11 @@ class Source(Protocol):
 
 SOURCES: Final[dict[str, str]] = {
     "files": "pipeline.sources.files",
+    "github": "pipeline.sources.github",
+    "huggingface": "pipeline.sources.huggingface",
     "python_docs": "pipeline.sources.python_docs",
+    "stack_exchange": "pipeline.sources.stack_exchange",
+    "web": "pipeline.sources.web",
 }
 
 
