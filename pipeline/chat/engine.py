@@ -238,7 +238,7 @@ class Engine:
         bill = Bill(self._price.cost(*counts) if usage else None, *counts)
         self.tally.paid(bill)
         state, reason = result.state, result.verdict.reason
-        self._writer.submit(lambda journal: journal.judge(key, number, state, reason, bill))
+        self._writer.carry(lambda journal: journal.judge(key, number, state, reason, bill))
         return result
 
     async def _unclaimed(
