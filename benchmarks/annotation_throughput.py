@@ -131,7 +131,8 @@ def _bare(endpoint: Endpoint, pairs: int) -> float:
     arguments = [endpoint.url, str(pairs), str(CONCURRENCY)]
     subprocess.run([sys.executable, "-c", BARE, *arguments], cwd=CHECKOUT, check=True)  # noqa: S603
     entries = endpoint.ledger()
-    return max(entry["sent"] for entry in entries) - min(entry["arrived"] for entry in entries)
+    came = min(entry["arrived"] for entry in entries)
+    return float(max(entry["sent"] for entry in entries) - came)
 
 
 def _ideal(pairs: int) -> float:
