@@ -72,6 +72,29 @@ print(json.dumps({
 }))
 """
 
+# The most that anyone could reach: the same requests, and nothing is kept or read.
+BARE: Final = """
+import asyncio, sys
+import aiohttp
+
+url, count, concurrency = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+body = b'{"model":"m","logprobs":true,"top_logprobs":8,"messages":[{"role":"user","content":"%s"}]}'
+left = iter(range(count))
+
+async def work(session):
+    for number in left:
+        data = body % (b"%d" % number + b" a text of the usual length" * 70)
+        async with session.post(url + "/chat/completions", data=data) as response:
+            await response.read()
+
+async def main():
+    headers = {"content-type": "application/json"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        await asyncio.gather(*(work(session) for _ in range(concurrency)))
+
+asyncio.run(main())
+"""
+
 
 class Run(NamedTuple):
     """What one run took: seconds, and bytes."""
@@ -87,13 +110,33 @@ class Run(NamedTuple):
 def measure(*, quick: bool) -> Measurement:
     """Label with empty journals again and again; ``quick`` takes fewer pairs and turns."""
     pairs, turns = (QUICK_PAIRS, QUICK_RUNS) if quick else (PAIRS, RUNS)
-    runs = []
+    runs, bare = [], []
     with start(latency=LATENCY) as endpoint:
         for turn in range(turns):
             runs.append(_run(endpoint, pairs))
             log.info("turn %d of %d: %.2f s", turn + 1, turns, runs[-1].busy)
             endpoint.reset()
-    return Measurement(tuple(_figures(runs, pairs)), SEED)
+            bare.append(_bare(endpoint, pairs))
+            endpoint.reset()
+    most = 100 * _ideal(pairs) / statistics.median(bare)
+    figures = [
+        *_figures(runs, pairs),
+        Figure.of("share that a client reaches which keeps and reads nothing", most, "%"),
+    ]
+    return Measurement(tuple(figures), SEED)
+
+
+def _bare(endpoint: Endpoint, pairs: int) -> float:
+    """Return the seconds from the first request to the last answer of a client without a task."""
+    arguments = [endpoint.url, str(pairs), str(CONCURRENCY)]
+    subprocess.run([sys.executable, "-c", BARE, *arguments], cwd=CHECKOUT, check=True)  # noqa: S603
+    entries = endpoint.ledger()
+    came = min(entry["arrived"] for entry in entries)
+    return float(max(entry["sent"] for entry in entries) - came)
+
+
+def _ideal(pairs: int) -> float:
+    return pairs * LATENCY / CONCURRENCY
 
 
 def _run(endpoint: Endpoint, pairs: int) -> Run:
@@ -113,7 +156,7 @@ def _run(endpoint: Endpoint, pairs: int) -> Run:
 
 
 def _figures(runs: list[Run], pairs: int) -> list[Figure]:
-    ideal = pairs * LATENCY / CONCURRENCY
+    ideal = _ideal(pairs)
     busy = statistics.median(run.busy for run in runs)
     whole = statistics.median(run.whole for run in runs)
     filled = statistics.median(run.at_endpoint / CONCURRENCY / run.busy for run in runs)

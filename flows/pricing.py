@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import fmean
@@ -78,9 +79,14 @@ def lines(found: Sequence[Asked], config: DomainConfig) -> list[str]:
 
 def _scoring(name: str, settings: ChatSettings, texts: Sequence[str], pairs: int) -> Asked:
     prompt = prompts.load(settings.prompt)
-    rendered = [prompt.messages(text1=first, text2=second) for first, second in pairwise(texts)]
-    questions = pairs * settings.orders * settings.samples
-    return _asked((name, settings), rendered, questions, ANSWER_TOKENS)
+    size, shown = settings.pairs_per_request, list(pairwise(texts))
+    if "pairs" in prompts.KINDS[prompt.output].needs:
+        sets = [tuple(shown[start : start + size]) for start in range(0, len(shown), size)]
+        rendered = [prompt.messages(pairs=some) for some in sets]
+    else:
+        rendered = [prompt.messages(text1=first, text2=second) for first, second in shown]
+    questions = math.ceil(pairs / size) * settings.orders * settings.samples
+    return _asked((name, settings), rendered, questions, ANSWER_TOKENS * size)
 
 
 def _writing(config: DomainConfig, texts: Sequence[str]) -> Asked:

@@ -50,7 +50,7 @@ STAGES: Final[dict[str, Stage]] = {
         Stage("collect", 2, "pipeline.sources.stage", ("collect",), (), ("source",)),
         Stage("clean", 2, "pipeline.cleaning.stage", ("clean",), ("collect",),
               ("gold", "meaning")),
-        Stage("mine", 1, "pipeline.mining.stage", ("mine", "encoder"), ("clean",), ("backbone",)),
+        Stage("mine", 2, "pipeline.mining.stage", ("mine", "encoder"), ("clean",), ("backbone",)),
         Stage("label", 2, "pipeline.annotation.stage", ("label", "chat", "encoder"), ("mine",),
               ("backbone", "prompt", "gold", "human")),
         Stage("curate", 3, "pipeline.curation.stage", ("curate", "leakage"),
@@ -73,6 +73,16 @@ def _backbone(config: DomainConfig) -> object:
     ]
 
 
+# Stages that only some runs have.
+FURTHER: Final[dict[str, Stage]] = {
+    "mine_again": Stage("mine_again", 1, "pipeline.mining.rounds", ("mine", "encoder"),
+                        ("clean", "mine", "curate", "train"), ("backbone",)),
+}  # fmt: skip
+
+# What a round is made of; after the first, a round begins with "mine_again".
+ROUND: Final = ("mine", "label", "curate", "train", "evaluate")
+FIRST: Final = " 1"  # ends the names of the steps of a round that another follows
+
 # What lies outside the store, by the function that returns its identity as JSON-like data.
 EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
     "source": sources.identity,
@@ -93,6 +103,50 @@ EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
 
 # Brings what lies outside up to date before its identity is asked for.
 REFRESH: Final[dict[str, Callable[[DomainConfig], None]]] = {"source": sources.refresh}
+
+
+class Step(NamedTuple):
+    """A stage at its place in a run; ``inputs`` are the steps it reads from, by what it calls them.
+
+    The steps of the last round have the names of their stages: what comes after reads those.
+    """
+
+    name: str
+    stage: Stage
+    inputs: Mapping[str, str]
+
+
+def steps(rounds: int = 1) -> list[Step]:
+    """Return what a run consists of, in order.
+
+    With two rounds the stages from mine to evaluate come twice; those of the first round are named
+    "mine 1", "label 1", and so on. Their keys know nothing of rounds, so that equal work is shared.
+    """
+    plain = [Step(name, stage, {i: i for i in stage.inputs}) for name, stage in STAGES.items()]
+    if rounds == 1:
+        return plain
+    first = [
+        Step(
+            f"{step.name}{FIRST}",
+            step.stage,
+            {
+                role: f"{name}{FIRST}" if name in ROUND else name
+                for role, name in step.inputs.items()
+            },
+        )
+        for step in plain
+        if step.name in ROUND
+    ]
+    again = FURTHER["mine_again"]
+    inputs = {role: f"{role}{FIRST}" if role in ROUND else role for role in again.inputs}
+    second = [Step("mine", again, inputs) if step.name == "mine" else step for step in plain]
+    place = next(place for place, step in enumerate(second) if step.name in ROUND)
+    return [*second[:place], *first, *second[place:]]
+
+
+def stage_named(name: str) -> Stage:
+    """Return a stage by its name."""
+    return STAGES.get(name) or FURTHER[name]
 
 
 class Outcome(NamedTuple):

@@ -12,10 +12,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property, lru_cache
-from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -25,7 +23,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import Field, StrictInt, ValidationError
 
 from pipeline.errors import ConfigError
-from pipeline.records import Record, digest_of, normalised
+from pipeline.fences import fence, inert
+from pipeline.records import Record
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "prompts"
 LARGEST_GRADE: Final = 100
@@ -35,6 +34,7 @@ _ENVIRONMENT.globals.clear()  # a template has its variables and nothing else
 _PART: Final = re.compile(r"^\[(system|user)\]\n", re.MULTILINE)
 
 Messages = tuple[dict[str, str], ...]
+Pairs = tuple[tuple[str, str], ...]
 
 
 class Kind(NamedTuple):
@@ -56,6 +56,7 @@ KINDS: Final[dict[str, Kind]] = {
     "digit": Kind(_PAIR, largest=9),
     "distribution": Kind(_PAIR, largest=9),
     "yes_no": Kind(_PAIR),
+    "scores": Kind(frozenset({"fence", "pairs"}), largest=9),
     "sentences": Kind(_ONE, frozenset({"size", "relation"})),
     "graded_sentences": Kind(_ONE, largest=9),
     "queries": Kind(_ONE, frozenset({"size"})),
@@ -93,12 +94,12 @@ class Prompt(Record):
         """
         return self._filled(self.template, values)
 
-    def messages(self, **values: str | int) -> Messages:
+    def messages(self, **values: str | int | Pairs) -> Messages:
         """Return the messages for a chat model: the system part if there is one, then the user's.
 
         Args:
             values: what the kind of reply has variables for (`KINDS`), without the fence. Texts
-                are made `inert`; equal values give equal messages.
+                are made `inert`; equal values give equal messages. ``pairs`` are two texts each.
 
         Raises:
             ConfigError: when this is no chat prompt, or a value is missing or unknown.
@@ -109,19 +110,43 @@ class Prompt(Record):
             why = f"it has no variable {min(unknown)!r}" if unknown else "it has no [user] part"
             message = f"prompt {self.name}.v{self.version} cannot be sent: {why}"
             raise ConfigError(message)
-        texts = {name: inert(str(value)) for name, value in values.items()}
-        filled = texts | {"fence": fence(self.identity, texts)}
+        texts = {name: inert(text) for name, text in _texts(values)}
+        filled = _shaped(values, texts) | {"fence": fence(self.identity, texts)}
         return tuple(
             {"role": role, "content": self._filled(part, filled)}
             for role, part in self.parts.items()
         )
 
-    def _filled(self, template: str, values: Mapping[str, str]) -> str:
+    def _filled(self, template: str, values: Mapping[str, Any]) -> str:
         try:
             return _compiled(template).render(values)
         except TemplateError as error:
             message = f"prompt {self.name}.v{self.version}: {error}"
             raise ConfigError(message) from error
+
+
+def _texts(values: Mapping[str, str | int | Pairs]) -> Iterator[tuple[str, str]]:
+    """Yield every text among the values under a name of its own."""
+    for name, value in values.items():
+        if isinstance(value, tuple):
+            for number, (text1, text2) in enumerate(value):
+                yield f"{name} {number} text1", text1
+                yield f"{name} {number} text2", text2
+        else:
+            yield name, str(value)
+
+
+def _shaped(
+    values: Mapping[str, str | int | Pairs], texts: Mapping[str, str]
+) -> dict[str, str | list[dict[str, str]]]:
+    """Return the values as a template uses them, with their texts as in ``texts``."""
+    sides = ("text1", "text2")
+    return {
+        name: [{side: texts[f"{name} {number} {side}"] for side in sides}
+               for number in range(len(value))]
+        if isinstance(value, tuple) else texts[name]
+        for name, value in values.items()
+    }  # fmt: skip
 
 
 @cache
@@ -145,54 +170,6 @@ def load(name: str) -> Prompt:
 def identity(name: str) -> str:
     """Return the digest of a prompt's wording."""
     return load(name).identity
-
-
-def fence(identity: str, texts: Mapping[str, str]) -> str:
-    """Return 8 hexadecimal digits that depend on the prompt and all texts; no text contains them.
-
-    Who writes a text cannot put its fence into it: the digits would be others. In what case or
-    width the digits are written makes no difference.
-    """
-    named = [part for name in sorted(texts) for part in (name, texts[name])]
-    flat = [normalised(text) for text in texts.values()]
-    candidates = (digest_of(identity, str(attempt), *named)[:8] for attempt in count())
-    return next(digits for digits in candidates if not any(digits in text for text in flat))
-
-
-_BREAK: Final = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-# Invisible without being format characters: joiners of graphemes, fillers, variation selectors.
-_UNSEEN: Final = re.compile(
-    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
-)
-_OPEN, _CLOSE = "<＜‹〈⟨⟪«≪", ">＞›〉⟩⟫»≫"  # noqa: RUF001 - what can pass for a bracket
-_ROUND: Final = str.maketrans(dict.fromkeys(_OPEN + "[", "(") | dict.fromkeys(_CLOSE + "]", ")"))
-# What a model could take for a fence, for the start of a message or for its own special tokens.
-_MARK: Final = re.compile(
-    rf"[{_OPEN}]{{1,3}}\s{{0,2}}[/\\]?\s{{0,2}}(?:"
-    r"(?:text|query|passage|system|sys|user|assistant|human|developer|tool|model|instructions?"
-    rf"|think|start_of_turn|end_of_turn)(?![a-z])[^{_OPEN}{_CLOSE}\n]{{0,40}}"
-    r"|[a-z0-9]{1,16}[-_ :=]{1,3}[0-9a-f]{8}"
-    rf"|[|｜][^{_OPEN}{_CLOSE}\n]{{0,40}}[|｜]|s|bos|eos|pad|unk"  # noqa: RUF001 - DeepSeek's
-    rf")\s{{0,2}}[{_CLOSE}]{{1,3}}"
-    r"|\[/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\]",
-    re.IGNORECASE,
-)
-
-
-def inert(text: str) -> str:
-    """Return ``text`` as it goes into a message; applying it twice changes nothing more.
-
-    Left out are characters that are not seen: controls, Unicode's format characters (zero-width
-    ones, those that set the writing direction), variation selectors. Lines end in one way. What
-    looks like a fence, a role or a special token of a chat template gets round brackets.
-    """
-    text = _BREAK.sub("\n", text)
-    unseen = {character for character in set(text) if not character.isprintable()} - {"\n", "\t"}
-    gone = [ord(one) for one in unseen if unicodedata.category(one) in ("Cc", "Cf", "Cs")]
-    text, before = _UNSEEN.sub("", text.translate(dict.fromkeys(gone))), ""
-    while text != before:  # taking away a mark can uncover the one around it
-        text, before = _MARK.sub(lambda match: match[0].translate(_ROUND), text), text
-    return text
 
 
 @lru_cache(maxsize=64)

@@ -7,15 +7,17 @@ import time
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import prompts
+from pipeline import fences, prompts
 from pipeline.annotation.scoring import OUTPUTS
 from pipeline.errors import ConfigError
-from pipeline.prompts import KINDS, Prompt, inert
+from pipeline.fences import fence, inert
+from pipeline.prompts import KINDS, Prompt
 from pipeline.records import normalised
 
 FRONT = "---\nname: ask\nversion: 1\ntask: rate\nlanguage: en\ndescription: Asks.\n---\n"
@@ -35,6 +37,7 @@ RELEASED = {
     "repair.v1": "ca3fbb020cc469e5ab0a3adf3f9b85dc0525024466530968dfc00c7c3931ff43",
     "same-issue.v1": "8db40cab4e83f25cb62a38e1a28fba41ea867ac4966ea9b97e0018f0101ced8d",
     "similarity-digit.v1": "f875cd2490f7e69f605e630c12b30ad2a917323f8b1b0723b4b939df5d111e27",
+    "similarity-several.v1": "1708888eaaf03913fa1373bc9fe3ecf2a024d9dfc6353509651f32506ea32d19",
     "similarity-verbalised.v1": "18730b18d89c3de27b0cae1beb1c2510849b4e78700902b50de028dee910c258",
     "similarity-zh.v1": "12b8014660a2277468b46fbc7b4bae2ed4db96ca46d02f70f9f2dc4e208544d4",
     "similarity.v1": "688bd95d78a814db1b55f0ab17847c58a6041b14b868da143773617df007c708",
@@ -137,7 +140,7 @@ FAULTS = {
     "front matter that is not YAML": ("---\n: [\n---\nx", "line 2: expected"),
     "nothing": ("", "must begin with front matter"),
     "an unknown output": (
-        CHAT.replace("output: score", "output: scores") + PARTS, "'scores'; did you mean 'score'"
+        CHAT.replace("output: score", "output: scoore") + PARTS, "'scoore'; did you mean 'score'"
     ),
     "a scale that falls": (
         CHAT.replace("[0, 5]", "[5, 0]") + PARTS, r"scale must ascend .* it is \[5, 0\]"
@@ -211,9 +214,9 @@ def test_a_name_cannot_leave_the_folder(folder: Path) -> None:
 # Messages
 
 
-def values_of(prompt: Prompt, text: str, other: str = "Other.") -> dict[str, str | int]:
+def values_of(prompt: Prompt, text: str, other: str = "Other.") -> dict[str, Any]:
     needs = KINDS[prompt.output].needs
-    values = {"text": text, "text1": text, "text2": other}
+    values = {"text": text, "text1": text, "text2": other, "pairs": ((text, other), (other, text))}
     extra = {"size": 3, "relation": "opposite-meaning"}
     used = {name: value for name, value in extra.items() if f"{{{{ {name}" in prompt.template}
     return {name: values[name] for name in needs - {"fence"}} | used
@@ -231,7 +234,9 @@ def test_a_chat_prompt_has_a_constant_rubric_and_fenced_texts(name: str) -> None
     again = prompt.messages(**values_of(prompt, "Quite another."))
     assert messages[0] == again[0]
     fenced = FENCED.findall(messages[1]["content"])
-    assert [text.rstrip(".") for _, _, text in fenced] == ["A text", "Other"][: len(fenced)]
+    assert [text.rstrip(".") for _, _, text in fenced] == ["A text", "Other", "Other", "A text"][
+        : len(fenced)
+    ]
     assert len({digits for _, digits, _ in fenced}) == 1
     assert fenced[0][1] not in again[1]["content"]
 
@@ -290,11 +295,11 @@ def test_no_text_contains_its_fence_or_leaves_it(one: str, other: str) -> None:
 def test_a_fence_that_a_text_contains_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """No such text can be found on purpose, so chance is helped along."""
     drawn = {"0": "deadbeef", "1": "cafebabe", "2": "0badf00d"}
-    monkeypatch.setattr(prompts, "digest_of", lambda _, attempt, *__: drawn[attempt])
-    assert prompts.fence("id", {"text": "plain"}) == "deadbeef"
-    assert prompts.fence("id", {"text": "DeadBeef"}) == "cafebabe"
+    monkeypatch.setattr(fences, "digest_of", lambda _, attempt, *__: drawn[attempt])
+    assert fence("id", {"text": "plain"}) == "deadbeef"
+    assert fence("id", {"text": "DeadBeef"}) == "cafebabe"
     wide = "\uff43\uff41\uff46\uff45\uff42\uff41\uff42\uff45"
-    assert prompts.fence("id", {"text": f"deadbeef {wide}"}) == "0badf00d"
+    assert fence("id", {"text": f"deadbeef {wide}"}) == "0badf00d"
 
 
 def test_a_fence_that_was_seen_is_of_no_use() -> None:
@@ -311,9 +316,9 @@ def test_a_fence_that_was_seen_is_of_no_use() -> None:
 def test_the_fence_depends_on_the_prompt_and_on_every_text() -> None:
     whole = {"text1": "a", "text2": "b"}
     others = [{"text1": "b", "text2": "a"}, {"text1": "a", "text2": "c"}, {"text1": "ab"}]
-    fences = {prompts.fence("p", texts) for texts in (whole, *others)}
-    assert len(fences | {prompts.fence("q", whole)}) == 5
-    assert prompts.fence("p", whole) == prompts.fence("p", dict(reversed(whole.items())))
+    fences = {fence("p", texts) for texts in (whole, *others)}
+    assert len(fences | {fence("q", whole)}) == 5
+    assert fence("p", whole) == fence("p", dict(reversed(whole.items())))
 
 
 # Texts in messages

@@ -79,6 +79,8 @@ def identity(settings: ChatSettings) -> str:
     Traffic and prices are not part of it, nor are port and path of the endpoint.
     """
     values = {field: getattr(settings, field) for field in ANSWER_FIELDS}
+    if settings.pairs_per_request > 1:  # what stands beside a pair may change its grade
+        values["pairs"] = settings.pairs_per_request
     values["prompt"] = prompts.identity(settings.prompt)
     digest = stage_key("chat", 1, host=prices.host(settings.base_url), **values)
     return f"{settings.model} {settings.prompt} {digest}"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 
 from pipeline import prompts
-from pipeline.annotation import asking, questions
+from pipeline.annotation import asking, questions, together
 from pipeline.annotation.inquiry import Found
 from pipeline.annotation.opinions import Opinions, Terms, TextPair
 from pipeline.annotation.questions import Topic
@@ -22,6 +22,7 @@ from pipeline.journal.requests import ANSWERED
 from pipeline.sections import ChatSettings
 
 Results = Mapping[Topic, Result]
+Ask = Callable[[str, ChatSettings, Terms, Sequence[Topic]], Found]
 
 
 class ChatAnnotator:
@@ -34,9 +35,7 @@ class ChatAnnotator:
     def __init__(self, name: str, settings: ChatSettings, terms: Terms) -> None:
         self.name, self._settings, self._terms = name, settings, terms
         self.identity = asking.identity(settings)
-        if "text2" not in prompts.KINDS[prompts.load(settings.prompt).output].needs:
-            message = f"chat.{name}.prompt: {settings.prompt} does not ask for a score"
-            raise ConfigError(message)
+        self._ask = _way(name, settings)
         asking.price(name, settings, terms)
 
     def annotate(self, pairs: Sequence[TextPair]) -> Opinions:
@@ -54,7 +53,7 @@ class ChatAnnotator:
             for pair in pairs
         ]
         flat = list(dict.fromkeys(topic for some in topics for topic in some))
-        found = asking.ask(self.name, self._settings, self._terms, flat)
+        found = self._ask(self.name, self._settings, self._terms, flat)
         results = dict(zip(flat, found.results, strict=True))
         return self._opinions([{t: results[t] for t in some} for some in topics], found)
 
@@ -79,6 +78,23 @@ class ChatAnnotator:
             },
             partial=_partial(by_pair),
         )
+
+
+def _way(name: str, settings: ChatSettings) -> Ask:
+    """Return how a prompt is asked, for one pair at a time or for several."""
+    needs = prompts.KINDS[prompts.load(settings.prompt).output].needs
+    if "pairs" in needs:
+        return together.ask
+    if settings.pairs_per_request > 1:
+        message = (
+            f"chat.{name}.pairs_per_request: {settings.prompt} asks about one pair; set "
+            f"chat.{name}.prompt to one for several, such as similarity-several.v1"
+        )
+        raise ConfigError(message)
+    if "text2" not in needs:
+        message = f"chat.{name}.prompt: {settings.prompt} does not ask for a score"
+        raise ConfigError(message)
+    return asking.ask
 
 
 def score(results: Results) -> float | None:

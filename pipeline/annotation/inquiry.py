@@ -13,8 +13,7 @@ from pipeline import prompts
 from pipeline.annotation import questions
 from pipeline.annotation.opinions import Terms
 from pipeline.annotation.questions import Features, Topic
-from pipeline.annotation.scoring import OUTPUTS, Unreadable, repair_messages
-from pipeline.annotation.scoring import REPAIR as REPAIR_PROMPT
+from pipeline.annotation.scoring import OUTPUTS, Unreadable
 from pipeline.chat.batches import engine as batches
 from pipeline.chat.endpoint import Endpoint
 from pipeline.chat.engine import Ask, Engine, Judge, Result, Verdict
@@ -46,7 +45,7 @@ class FollowUp(NamedTuple):
     @property
     def identity(self) -> str:
         """What tells it from the first question, the words it adds included."""
-        return f"{self.kind} {prompts.identity(REPAIR_PROMPT)}" if self.reply else self.kind
+        return f"{self.kind} {prompts.identity(questions.REPAIR)}" if self.reply else self.kind
 
 
 class Found(NamedTuple):
@@ -182,8 +181,8 @@ class Inquiry:
         messages = self._prompt.messages(**dict(topic.values))
         longer = LONGER if follow and follow.kind == LENGTHEN else 1
         if follow and follow.reply:
-            messages = repair_messages(messages, follow.reply, self._output)
-        return questions.body(self._settings, messages, self._features, longer)
+            messages = questions.repair_messages(messages, follow.reply, self._output)
+        return questions.body(self._settings, messages, self._features, topic.pairs, longer)
 
     def _judge(self, *, follow: bool) -> Judge:
         """Return what reads an answer; in the first round it says what to ask next."""
@@ -237,5 +236,4 @@ async def _watch(progress: Progress, tally: Tally, total: int) -> None:
     while True:
         await asyncio.sleep(0.5)
         done = sum(tally.states.values()) - start
-        if done:
-            progress.advance(done - progress.done, **tally.figures(total + start))
+        progress.advance(done - progress.done, **tally.figures(total + start))

@@ -7,14 +7,19 @@ from typing import Any, Final, NamedTuple
 
 from pipeline import prompts
 from pipeline.annotation.opinions import TextPair
-from pipeline.annotation.scoring import OUTPUTS
+from pipeline.annotation.scoring import OUTPUTS, Output
 from pipeline.chat.engine import Ask
 from pipeline.chat.prices import Price, most
+from pipeline.chat.replies import Reply
+from pipeline.fences import inert
 from pipeline.journal.entries import Question
+from pipeline.prompts import Messages
 from pipeline.records import digest_of, normalised, pair_id
 from pipeline.sections import ChatSettings
 
 DIRECTED: Final = frozenset({"relevance"})  # tasks in which the texts are not of one kind
+REPAIR: Final = "repair.v1"  # the prompt of the second round
+_QUOTED: Final = 1_000  # characters of an unreadable reply that are sent back
 TOP_LOGPROBS: Final = 20  # the most that endpoints give
 
 
@@ -30,7 +35,12 @@ class Topic(NamedTuple):
 
     subject: str
     part: str
-    values: tuple[tuple[str, str | int], ...]
+    values: tuple[tuple[str, str | int | prompts.Pairs], ...]
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs it is about."""
+        return sum(len(value) for _, value in self.values if isinstance(value, tuple)) or 1
 
 
 def candidates(settings: ChatSettings) -> list[Features]:
@@ -40,7 +50,7 @@ def candidates(settings: ChatSettings) -> list[Features]:
         OUTPUTS[prompt.output],
         {"yes": (True,), "no": (False,), "auto": (True, False)},
     )
-    schemas = choices[settings.structured] if output.schema(prompt) else (False,)
+    schemas = choices[settings.structured] if output.schema(prompt, 1) else (False,)
     logprobs = choices[settings.logprobs] if output.uses_logprobs else (False,)
     return [Features(schema=one, logprobs=other) for one in schemas for other in logprobs]
 
@@ -77,23 +87,31 @@ def body(
     settings: ChatSettings,
     messages: Sequence[Mapping[str, str]],
     features: Features,
+    pairs: int = 1,
     longer: int = 1,
 ) -> dict[str, Any]:
-    """Return the request body; ``longer`` multiplies the longest answer."""
+    """Return the request body about ``pairs``; ``longer`` multiplies the longest answer."""
     prompt = prompts.load(settings.prompt)
     output = OUTPUTS[prompt.output]
     found: dict[str, Any] = {
         "model": settings.model,
         "messages": list(messages),
-        settings.max_tokens_name: (settings.max_tokens or output.max_tokens) * longer,
+        settings.max_tokens_name: (settings.max_tokens or output.max_tokens * pairs) * longer,
     }
     if settings.temperature is not None:
         found["temperature"] = settings.temperature
     if features.schema:
-        found["response_format"] = output.schema(prompt)
+        found["response_format"] = output.schema(prompt, pairs)
     if features.logprobs:
         found |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
     return found | settings.extra
+
+
+def repair_messages(messages: Messages, reply: Reply, output: Output) -> Messages:
+    """Return the messages of the one repair round: those before, the reply, and what was wanted."""
+    said = {"role": "assistant", "content": inert(reply.text[:_QUOTED])}
+    again = {"role": "user", "content": prompts.load(REPAIR).render(text=output.form)}
+    return (*messages, said, again)
 
 
 def ask(asked: Question, request: Mapping[str, Any], settings: ChatSettings, price: Price) -> Ask:

@@ -18,17 +18,16 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from pipeline import prompts
+from pipeline.annotation import schemas
 from pipeline.chat import replies
 from pipeline.chat.replies import Reply, TokenLogprob, UnreadableError
-from pipeline.prompts import Messages, Prompt
+from pipeline.prompts import Prompt
 
 LEAST_MASS: Final = 0.5
 ROUNDING: Final = 0.1  # probabilities that a model states may miss their sum by this share
-REPAIR: Final = "repair.v1"  # the prompt of the second round
-_QUOTED: Final = 1_000  # characters of an unreadable reply that are sent back
+MOST_PAIRS: Final = 20  # of a request
 _SHORT: Final = 80  # characters of a reply that is a grade and the words around it
 
 
@@ -57,19 +56,25 @@ class Unreadable(NamedTuple):
     repairable: bool = True
 
 
-Result = Parsed | Written | Unreadable
-Schema = dict[str, Any]
+class Scores(NamedTuple):
+    """Values of several pairs, in their order; for each that has none, why."""
+
+    each: tuple[Parsed | Unreadable, ...]
+
+
+NO_MASS: Final = Unreadable("no_mass_on_grades", repairable=False)
+Result = Parsed | Written | Scores | Unreadable
 
 
 class Output(NamedTuple):
     """How a kind of reply is asked for and read.
 
-    ``schema`` gives OpenAI's ``response_format``, or None where the reply is no JSON; ``form`` says
-    what is wanted; ``max_tokens`` is enough for a reply without reasoning; ``uses_logprobs`` is
-    whether log-probabilities give a finer value.
+    ``schema`` gives OpenAI's ``response_format`` for so many pairs, or None where the reply is no
+    JSON; ``form`` says what is wanted; ``max_tokens`` is enough for a pair's reply without
+    reasoning; ``uses_logprobs`` is whether log-probabilities give a finer value.
     """
 
-    schema: Callable[[Prompt], Schema | None]
+    schema: Callable[[Prompt, int], schemas.Schema | None]
     reader: Callable[[Reply, Prompt], Result]
     form: str
     max_tokens: int
@@ -83,13 +88,7 @@ class Output(NamedTuple):
             return Unreadable(str(error))
 
 
-def repair_messages(messages: Messages, reply: Reply, output: Output) -> Messages:
-    """Return the messages of the one repair round: those before, the reply, and what was wanted."""
-    said = {"role": "assistant", "content": prompts.inert(reply.text[:_QUOTED])}
-    again = {"role": "user", "content": prompts.load(REPAIR).render(text=output.form)}
-    return (*messages, said, again)
-
-
+_NUMBERS: Final = frozenset(str(number) for number in range(1, MOST_PAIRS + 1))
 _ANSWERS: Final = {"no": 0.0, "否": 0.0, "yes": 1.0, "是": 1.0}
 _AROUND: Final = "\"'`*_.,:{}[] \t\r\n。：▁Ġ"  # noqa: RUF001 - what shares a token with a grade
 _LEAD: Final = (
@@ -111,21 +110,33 @@ _CANDIDATE: Final = {
 }
 
 
-def _grades(prompt: Prompt) -> dict[str, float]:
-    """Return the place in [0, 1] of each grade, lowest first, by its name: "0" to "5"."""
-    low, high = prompt.scale or (0, 1)
-    return {str(grade): (grade - low) / (high - low) for grade in range(low, high + 1)}
-
-
 def _score(reply: Reply, prompt: Prompt) -> Result:
-    return _graded(reply, "score", _grades(prompt))
+    return _graded(reply, "score", schemas.grades(prompt))
+
+
+def _scores(reply: Reply, prompt: Prompt) -> Result:
+    """Read a grade for each number from 1 on; those that the answer leaves out have none."""
+    whole = replies.json_of(replies.answer_of(reply.text))
+    if not isinstance(whole, dict) or not whole:
+        raise UnreadableError("wrong_shape")
+    if not all(name in _NUMBERS for name in whole):
+        raise UnreadableError("wrong_shape")
+    places, largest = schemas.grades(prompt), max(map(int, whole))
+    return Scores(tuple(_one_of(reply, str(number), places) for number in range(1, largest + 1)))
+
+
+def _one_of(reply: Reply, number: str, places: Mapping[str, float]) -> Parsed | Unreadable:
+    try:
+        return _graded(reply, number, places)
+    except UnreadableError as error:
+        return Unreadable(str(error), repairable=False)
 
 
 def _yes_no(reply: Reply, _: Prompt) -> Result:
     return _graded(reply, "answer", _ANSWERS)
 
 
-def _graded(reply: Reply, key: str, places: Mapping[str, float]) -> Result:
+def _graded(reply: Reply, key: str, places: Mapping[str, float]) -> Parsed | Unreadable:
     answer = replies.answer_of(reply.text)
     find = _field if answer.startswith("{") else _bare
     name, position = find(answer, key, places)
@@ -162,7 +173,7 @@ def _bare(answer: str, key: str, places: Mapping[str, float]) -> tuple[str, int]
 
 
 def _why(text: str, key: str, places: Mapping[str, float]) -> str:
-    found = set(_CANDIDATE[key].findall(text.casefold()))
+    found = set(_CANDIDATE.get(key, _CANDIDATE["score"]).findall(text.casefold()))
     if len(found) != 1:
         return "several_grades" if found else "no_grade"
     (only,) = found
@@ -175,7 +186,7 @@ def _place(token: str, places: Mapping[str, float]) -> float | None:
     return places.get(token.strip(_AROUND).casefold())
 
 
-def _expected_grade(token: TokenLogprob, places: Mapping[str, float]) -> Result:
+def _expected_grade(token: TokenLogprob, places: Mapping[str, float]) -> Parsed | Unreadable:
     weights: dict[float, float] = {}
     for text, logprob in {**dict(token.top), token.token: token.logprob}.items():
         place = _place(text, places)
@@ -183,7 +194,7 @@ def _expected_grade(token: TokenLogprob, places: Mapping[str, float]) -> Result:
             weights[place] = weights.get(place, 0.0) + math.exp(logprob)
     mass = sum(weights.values())
     if mass < LEAST_MASS:
-        return Unreadable("no_mass_on_grades", repairable=False)
+        return NO_MASS
     return _expected(weights, mass, len(set(places.values())))
 
 
@@ -202,7 +213,7 @@ def _within(value: float) -> float:
 
 
 def _distribution(reply: Reply, prompt: Prompt) -> Result:
-    places, whole = _grades(prompt), replies.json_of(replies.answer_of(reply.text))
+    places, whole = schemas.grades(prompt), replies.json_of(replies.answer_of(reply.text))
     if not isinstance(whole, dict) or whole.keys() != places.keys():
         raise UnreadableError("wrong_shape")
     stated = {places[name]: chance for name, chance in whole.items()}
@@ -227,7 +238,7 @@ def _texts(reply: Reply, _: Prompt, key: str) -> Result:
 
 
 def _levels(reply: Reply, prompt: Prompt) -> Result:
-    places, answer = _grades(prompt), replies.answer_of(reply.text)
+    places, answer = schemas.grades(prompt), replies.answer_of(reply.text)
     whole = replies.json_of(answer) if answer.startswith("{") else replies.levelled(answer, places)
     if whole.keys() != places.keys():
         raise UnreadableError("wrong_levels")
@@ -249,52 +260,34 @@ def _unquoted(text: str) -> str:
     return storable[1:-1].strip() if storable[:1] + storable[-1:] in _QUOTES else storable
 
 
-def _schema(fields: Mapping[str, Schema]) -> Schema:
-    shape = {"type": "object", "properties": dict(fields), "required": list(fields)}
-    strict = {"name": "answer", "strict": True, "schema": shape | {"additionalProperties": False}}
-    return {"type": "json_schema", "json_schema": strict}
-
-
-def _of_grades(prompt: Prompt, kind: str) -> Schema:
-    return _schema({name: {"type": kind} for name in _grades(prompt)})
-
-
-def _of_texts(_: Prompt, key: str) -> Schema:
-    return _schema({key: {"type": "array", "items": {"type": "string"}}})
-
-
-def _of_score(prompt: Prompt) -> Schema:
-    return _schema({"score": {"type": "integer", "enum": [int(name) for name in _grades(prompt)]}})
-
-
-def _of_answer(_: Prompt) -> Schema:
-    return _schema({"answer": {"type": "string", "enum": ["yes", "no"]}})
-
-
 OUTPUTS: Final[dict[str, Output]] = {
     "score": Output(
-        _of_score, _score, 'a JSON object {"score": n} in which n is one of the grades', 24,
+        schemas.of_score, _score, 'a JSON object {"score": n} in which n is one of the grades', 24,
         uses_logprobs=True,
     ),
-    "digit": Output(lambda _: None, _score, "one digit, the grade", 4, uses_logprobs=True),
+    "scores": Output(
+        schemas.of_scores, _scores, "a JSON object with each pair's grade by its number", 12,
+        uses_logprobs=True,
+    ),
+    "digit": Output(schemas.none, _score, "one digit, the grade", 4, uses_logprobs=True),
     "distribution": Output(
-        partial(_of_grades, kind="number"), _distribution,
+        partial(schemas.of_grades, kind="number"), _distribution,
         "a JSON object with the probability of each grade, the grades being its keys", 128,
     ),
     "yes_no": Output(
-        _of_answer, _yes_no, 'a JSON object {"answer": "yes"} or {"answer": "no"}', 16,
+        schemas.of_answer, _yes_no, 'a JSON object {"answer": "yes"} or {"answer": "no"}', 16,
         uses_logprobs=True,
     ),
     "sentences": Output(
-        partial(_of_texts, key="sentences"), partial(_texts, key="sentences"),
+        partial(schemas.of_texts, key="sentences"), partial(_texts, key="sentences"),
         "a numbered list with one sentence on each line", 512,
     ),
     "graded_sentences": Output(
-        partial(_of_grades, kind="string"), _levels,
+        partial(schemas.of_grades, kind="string"), _levels,
         "a JSON object with one text for each level, the levels being its keys", 768,
     ),
     "queries": Output(
-        partial(_of_texts, key="queries"), partial(_texts, key="queries"),
+        partial(schemas.of_texts, key="queries"), partial(_texts, key="queries"),
         "a numbered list with one query on each line", 256,
     ),
 }  # fmt: skip

@@ -89,6 +89,8 @@ class Endpoint:
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this request alone
             return self._discreet(from_exception(error))
         if 200 <= response.status < 300:
+            if self._key:
+                came = came.replace(self._key.encode(), "…".encode())
             return Answer(came, wait_until_allowed(response.headers))
         fault = from_status(response.status, response.headers, came.decode("utf-8", "replace"))
         return self._discreet(fault)

@@ -23,6 +23,7 @@ from pipeline.chat.tally import Tally
 from pipeline.chat.trips import Ask, Judge, Result, Tour, Trip, Verdict
 from pipeline.journal.entries import Asking, Bill, Claim, Known
 from pipeline.journal.requests import ANSWERED, RequestJournal
+from pipeline.journal.shared import DISSOLVED
 from pipeline.journal.writer import JournalWriter, Operation
 
 __all__ = ["Ask", "Engine", "Judge", "Result", "Verdict"]
@@ -85,6 +86,8 @@ class Engine:
             return self._settle(key, known.number, read(known.reply), judge)
         if known.state in ANSWERED and known.reply is not None:
             return _judged(read(known.reply), judge)
+        if known.state == DISSOLVED:
+            return Result("unasked", Verdict(reason=known.reason))
         if known.state == "uncertain":
             return Result("uncertain", Verdict(reason=known.reason))
         return None
@@ -238,7 +241,7 @@ class Engine:
         bill = Bill(self._price.cost(*counts) if usage else None, *counts)
         self.tally.paid(bill)
         state, reason = result.state, result.verdict.reason
-        self._writer.submit(lambda journal: journal.judge(key, number, state, reason, bill))
+        self._writer.carry(lambda journal: journal.judge(key, number, state, reason, bill))
         return result
 
     async def _unclaimed(

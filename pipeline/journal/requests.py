@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.journal import shared
 from pipeline.journal.batches import SCHEMA as BATCH_SCHEMA
 from pipeline.journal.batches import Batches
 from pipeline.journal.database import Database
@@ -44,6 +45,7 @@ SCHEMA: Final = (
     name text primary key, host text not null, pid {integer} not null, expires {real} not null)""",
     "create index if not exists sent on question (runner) where state = 'sent'",
     *BATCH_SCHEMA,
+    *shared.SCHEMA,
 )
 _KNOWN: Final = """
     select q.key, q.state, q.reason, q.tries, q.answered, a.reply, a.checksum
@@ -60,6 +62,7 @@ class RequestJournal:
     def __init__(self, database: Database, now: Callable[[], float] = time.time) -> None:
         self._database, self._now = database, now
         self.batches = Batches(database, now)
+        self.sets = shared.Sets(database)
 
     def prepare(self) -> None:
         """Create the tables that are not there."""

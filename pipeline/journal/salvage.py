@@ -18,7 +18,9 @@ from pipeline.journal.database import Database, connect
 from pipeline.journal.pages import Pages, Row
 from pipeline.journal.requests import RequestJournal, checksum_of
 
-STATES: Final = ("planned", "sent", "uncertain", "failed", "received", "rejected", "accepted")
+STATES: Final = (
+    "planned", "sent", "uncertain", "failed", "dissolved", "received", "rejected", "accepted",
+)  # fmt: skip
 AT_ONCE: Final = 2_000  # rows
 Values = tuple[Any, ...]
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -182,6 +184,7 @@ TABLES: Final[dict[str, _Table]] = {
     "runner": _Table(
         "ttir", "insert into runner values (?, ?, ?, ?) on conflict do nothing", _nothing
     ),
+    "part": _Table("tti", "insert into part values (?, ?, ?) on conflict do nothing", _nothing),
     "batch": _Table(
         "tttttttrr",
         "insert into batch values (?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict do nothing",

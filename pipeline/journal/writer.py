@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
@@ -41,6 +42,7 @@ class JournalWriter:
     def __init__(self, url: str) -> None:
         self._url = url
         self._wanted: queue.SimpleQueue[_Wanted | None] = queue.SimpleQueue()
+        self._carried: deque[_Wanted] = deque()
         self._opened = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -69,6 +71,14 @@ class JournalWriter:
         self._wanted.put(_Wanted(operation, loop, future))
         return future
 
+    def carry(self, operation: Operation[Any]) -> None:
+        """Have ``operation`` done before whatever is submitted next, in the same transaction.
+
+        For what can be done again should it be lost: nothing waits for it, nor does the disk.
+        """
+        loop = asyncio.get_running_loop()
+        self._carried.append(_Wanted(operation, loop, loop.create_future()))
+
     def _run(self) -> None:
         try:
             database = connect(self._url)
@@ -94,19 +104,18 @@ class JournalWriter:
 
     def _next_group(self) -> list[_Wanted]:
         """Return what has gathered, after waiting for the first; empty when it is the end."""
-        group: list[_Wanted] = []
         wanted = self._wanted.get()
+        group = [self._carried.popleft() for _ in range(len(self._carried))]
         while wanted is not None:
             group.append(wanted)
-            if len(group) == LARGEST_GROUP:
-                break
+            if len(group) >= LARGEST_GROUP:
+                return group
             try:
                 wanted = self._wanted.get_nowait()
             except queue.Empty:
-                break
-        else:
+                return group
+        if group:
             self._wanted.put(None)  # seen again once this group is done
-            return group
         return group
 
 

@@ -60,8 +60,8 @@ def mine_again(
 
     ``before`` are the pairs that were asked about, ``labelled`` those of them with a label.
     """
-    chosen = choose(documents, settings.model_copy(update={"sampler": "even"}))
     settings = settings.model_copy(update={"sampler": "even"})
+    chosen = choose(documents, settings)
     base, adapted = (mining_texts.of(chosen, settings, encoder) for encoder in encoders)
     dropped: Counter[str] = Counter()
     names = [name for name in STRATEGIES if settings.shares.get(name)]

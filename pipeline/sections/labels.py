@@ -23,6 +23,9 @@ class ChatSettings(Section):
     # The question
     prompt: str = Field("similarity.v1", description="a file in prompts/")
     orders: Literal[1, 2] = Field(2, description="2: each pair is asked in both orders")
+    pairs_per_request: int = Field(
+        1, ge=1, le=20, description="with a prompt for several pairs, such as similarity-several.v1"
+    )
     samples: int = Field(1, ge=1, le=32, description="answers to each question, averaged")
     temperature: float | None = Field(0.0, ge=0, le=2, description="empty: the endpoint's own")
     logprobs: Literal["auto", "yes", "no"] = Field(

@@ -7,6 +7,7 @@ import math
 import re
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,10 +16,12 @@ from scipy.stats import binom
 
 from pipeline import prompts
 from pipeline.annotation.injection import Share, moved
-from pipeline.annotation.scoring import OUTPUTS, Parsed, Unreadable, repair_messages
+from pipeline.annotation.questions import repair_messages
+from pipeline.annotation.scoring import OUTPUTS, Parsed, Unreadable
 from pipeline.chat.replies import Reply
 from pipeline.errors import InputError
-from pipeline.prompts import KINDS, Prompt, inert
+from pipeline.fences import inert
+from pipeline.prompts import KINDS, Prompt
 from pipeline.records import normalised
 
 LINES = Path(__file__).with_name("attacks.jsonl").read_text(encoding="utf-8").splitlines()
@@ -39,8 +42,10 @@ labels = st.dictionaries(st.sampled_from("abcdefgh"), st.none() | st.floats(0, 1
 
 def user_message(prompt: Prompt, text: str) -> str:
     needs = KINDS[prompt.output].needs - {"fence"}
-    values: dict[str, str | int] = dict.fromkeys(needs, PLAIN)
+    values: dict[str, Any] = dict.fromkeys(needs, PLAIN)
     values["text" if "text" in needs else "text2"] = text
+    if "pairs" in needs:
+        values = {"pairs": ((PLAIN, PLAIN), (PLAIN, text))}
     if prompt.output in ("sentences", "queries"):
         values["size"] = 3
     if prompt.output == "sentences":

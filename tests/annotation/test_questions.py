@@ -32,7 +32,7 @@ def body(
 ) -> dict[str, Any]:
     chosen = settings(**more)
     messages = prompts.load(chosen.prompt).messages(**dict(of_pair(pair, 0, 0).values))
-    return questions.body(chosen, messages, features, longer)
+    return questions.body(chosen, messages, features, longer=longer)
 
 
 @given(texts, texts)

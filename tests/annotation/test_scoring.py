@@ -13,14 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import prompts
+from pipeline.annotation.questions import repair_messages
 from pipeline.annotation.scoring import (
     LEAST_MASS,
     OUTPUTS,
     Parsed,
     Result,
+    Scores,
     Unreadable,
     Written,
-    repair_messages,
 )
 from pipeline.chat.replies import REASONS, Reply, TokenLogprob, Unusable, read
 from pipeline.prompts import Prompt
@@ -369,13 +370,14 @@ VALID: dict[str, list[Any]] = {
     "sentences": [{"sentences": ["foo", "bar"]}],
     "graded_sentences": [{str(level): "foo" for level in range(6)}],
     "queries": [{"queries": ["foo"]}],
+    "scores": [{"1": grade, "2": 0, "3": 5} for grade in range(6)],
 }
 
 
 @pytest.mark.parametrize("name", CHATS)
 def test_what_the_schema_allows_can_be_read(name: str) -> None:
     prompt = prompts.load(name)
-    wanted = OUTPUTS[prompt.output].schema(prompt)
+    wanted = OUTPUTS[prompt.output].schema(prompt, 3)
     if wanted is None:
         assert prompt.output == "digit"
         return
@@ -395,7 +397,25 @@ def test_what_the_schema_allows_can_be_read(name: str) -> None:
 @pytest.mark.parametrize("kind", OUTPUTS)
 def test_an_answer_is_allowed_few_tokens_but_enough(kind: str) -> None:
     longest = max((json.dumps(value, indent=2) for value in VALID.get(kind, ["4"])), key=len)
-    assert len(longest) / 3 < OUTPUTS[kind].max_tokens <= 1024
+    pairs = 3 if kind == "scores" else 1
+    assert len(longest) / 3 < OUTPUTS[kind].max_tokens * pairs <= 1024
+
+
+def test_each_of_several_pairs_has_its_own_grade_or_its_own_reason() -> None:
+    several = prompts.load("similarity-several.v1")
+
+    def each(text: str) -> Any:
+        found = parse(several, text)
+        assert isinstance(found, Scores), found
+        return [one.value if isinstance(one, Parsed) else one.reason for one in found.each]
+
+    assert each('{"1": 5, "2": 0, "3": 2}') == [1.0, 0.0, 0.4]
+    assert each('```json\n{"2": 3, "1": "4"}\n```') == [0.8, 0.6]
+    assert each('{"1": 5, "3": 1}') == [1.0, "wrong_shape", 0.2]
+    assert each('{"1": 9, "2": "high", "3": 1.5, "4": true}')[0] == "out_of_scale"
+    assert not any(isinstance(one, float) for one in each('{"1": 7, "2": null, "3": [4]}'))
+    for whole in ("3", "{}", '{"0": 1}', '{"21": 1}', '{"one": 1}', '{"1": 1, "1": 2}', "[1, 2]"):
+        assert isinstance(parse(several, whole), Unreadable), whole
 
 
 def test_the_repair_round_says_what_was_wanted_after_what_was_said() -> None:
@@ -427,6 +447,10 @@ def assert_sound(found: Result) -> None:
         assert found.texts
         assert all(found.texts)
         assert len(found.levels) in (0, len(found.texts))
+    elif isinstance(found, Scores):
+        assert 0 < len(found.each) <= 20
+        for one in found.each:
+            assert_sound(one)
     else:
         assert found.reason.replace("_", "").isalpha()
 

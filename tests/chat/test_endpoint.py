@@ -126,12 +126,22 @@ def test_connections_are_used_again(endpoint: Served) -> None:
 
 
 def test_nothing_is_left_open(endpoint: Served) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
         for name in ("hang", "cut_body", "server_error", "drip"):
             endpoint.script({"rules": [{"fault": name}]})
             sent(settings(endpoint.url, timeout=0.3), QUESTION)
         gc.collect()
+    assert [str(one.message) for one in said] == []
+
+
+def test_a_key_that_an_answer_repeats_is_not_kept(endpoint: Served, key: str) -> None:
+    text = f"Your key is {KEY}, is it not?"
+    endpoint.script({"key": KEY, "rules": [{"fault": "scripted", "content": text}]})
+    (came,) = sent(settings(endpoint.url, key=key), QUESTION)
+    assert isinstance(came, Answer)
+    assert KEY.encode() not in came.body
+    assert "Your key is …, is it not?".encode() in came.body or b"Your key is \\u2026" in came.body
 
 
 def test_a_key_goes_into_the_header(endpoint: Served, key: str) -> None:

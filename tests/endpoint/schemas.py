@@ -74,9 +74,15 @@ def _position(schema: Schema, question: Question, place: Place) -> Any:
 
 def _object(schema: Schema, question: Question, place: Place) -> Any:
     return {
-        name: fill(inner, question, place._replace(name=name))
+        name: fill(inner, question, _inside(place, name))
         for name, inner in schema.get("properties", {}).items()
     }
+
+
+def _inside(place: Place, name: str) -> Place:
+    """A number as a name is that of an item."""
+    item = int(name) - 1 if name.isdecimal() else place.item
+    return place._replace(name=name, item=item)
 
 
 def _array(schema: Schema, question: Question, place: Place) -> Any:
