@@ -120,10 +120,11 @@ def _run_stages(config: DomainConfig, record: RunRecord) -> tuple[RunRecord, dic
     return record, {name: done.entry.reference for name, done in finished.items()}
 
 
-def _run_stage(
-    stage: Stage, finished: Mapping[str, Finished], config: DomainConfig, store: Store
+def _run_step(
+    step: Step, finished: Mapping[str, Finished], config: DomainConfig, store: Store
 ) -> Finished:
-    upstream = {name: finished[name] for name in (*stage.inputs, *stage.beside)}
+    stage = step.stage
+    upstream = {role: finished[name] for role, name in step.inputs.items()}
     references = {name: done.entry.reference for name, done in upstream.items()}
     graph.refresh(stage, config)
     key = graph.key_of(stage, references, config)

@@ -122,23 +122,20 @@ def steps(rounds: int = 1) -> list[Step]:
     With two rounds the stages from mine to evaluate come twice; those of the first round are named
     "mine 1", "label 1", and so on. Their keys know nothing of rounds, so that equal work is shared.
     """
-    plain = [Step(name, stage, {i: i for i in stage.inputs}) for name, stage in STAGES.items()]
+    plain = [
+        Step(name, stage, {role: role for role in (*stage.inputs, *stage.beside)})
+        for name, stage in STAGES.items()
+    ]
     if rounds == 1:
         return plain
+    of_first = {name: f"{name}{FIRST}" for name in ROUND}
     first = [
-        Step(
-            f"{step.name}{FIRST}",
-            step.stage,
-            {
-                role: f"{name}{FIRST}" if name in ROUND else name
-                for role, name in step.inputs.items()
-            },
-        )
-        for step in plain
-        if step.name in ROUND
+        Step(of_first[name], stage, {role: of_first.get(role, role) for role in inputs})
+        for name, stage, inputs in plain
+        if name in ROUND
     ]
     again = FURTHER["mine_again"]
-    inputs = {role: f"{role}{FIRST}" if role in ROUND else role for role in again.inputs}
+    inputs = {role: of_first.get(role, role) for role in again.inputs}
     second = [Step("mine", again, inputs) if step.name == "mine" else step for step in plain]
     place = next(place for place, step in enumerate(second) if step.name in ROUND)
     return [*second[:place], *first, *second[place:]]

@@ -12,7 +12,17 @@ import pytest
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig, parse
 from pipeline.errors import InputError
-from pipeline.graph import EXTERNALS, STAGES, Stage, key_of, materialise, only
+from pipeline.graph import (
+    EXTERNALS,
+    ROUND,
+    STAGES,
+    Stage,
+    key_of,
+    materialise,
+    only,
+    stage_named,
+    steps,
+)
 
 # For each section a change of a setting that names nothing outside the store.
 CHANGES: dict[str, Any] = {
@@ -160,6 +170,47 @@ def test_a_stage_sees_the_sections_it_declares_and_defaults_elsewhere(
         else:
             expected = full if section in (*stage.sections, *stage.rules) else default
             assert getattr(seen, section) == getattr(expected, section), section
+
+
+# rounds
+
+
+def test_one_round_is_every_stage_once() -> None:
+    for step in steps(1):
+        assert step.stage == STAGES[step.name]
+        assert set(step.inputs) == {*step.stage.inputs, *step.stage.beside}
+        assert all(role == name for role, name in step.inputs.items())
+    assert [step.name for step in steps(1)] == list(STAGES)
+
+
+def test_two_rounds_are_a_round_before_the_one_whose_steps_have_the_names_of_stages() -> None:
+    names = [step.name for step in steps(2)]
+    first = [f"{name} 1" for name in ROUND]
+    assert names == ["collect", "clean", *first, *ROUND, "publish"]
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_steps_read_from_steps_before_them_all_that_their_stage_reads(rounds: int) -> None:
+    seen: set[str] = set()
+    for step in steps(rounds):
+        assert set(step.inputs) == {*step.stage.inputs, *step.stage.beside}
+        assert set(step.inputs.values()) <= seen
+        assert stage_named(step.stage.name) == step.stage
+        seen.add(step.name)
+
+
+def test_a_first_round_reads_nothing_of_a_second_and_what_follows_only_the_second() -> None:
+    for step in steps(2):
+        rounds = {name.endswith(" 1") for name in step.inputs.values() if name.split()[0] in ROUND}
+        again = step.stage.name == "mine_again"
+        assert rounds <= {step.name.endswith(" 1") or again}
+
+
+def test_the_number_of_rounds_changes_no_key_but_of_mining(base: dict[str, Any]) -> None:
+    one, two = parse(base), parse({**base, "mine": {"rounds": 2}})
+    for name, stage in STAGES.items():
+        same = key_of(stage, references(), one) == key_of(stage, references(), two)
+        assert same == (name != "mine")
 
 
 # running a stage

@@ -70,9 +70,10 @@ def run(store: Store) -> Run:
         config: DomainConfig = parse(values)
         outcomes: dict[str, Outcome] = {}
         references: dict[str, Reference] = {}
-        for stage in graph.STAGES.values():
-            outcomes[stage.name] = graph.materialise(stage, references, config, store)
-            references[stage.name] = outcomes[stage.name].entry.reference
+        for name, stage, inputs in graph.steps(config.mine.rounds):
+            own = {role: references[step] for role, step in inputs.items()}
+            outcomes[name] = graph.materialise(stage, own, config, store)
+            references[name] = outcomes[name].entry.reference
         return outcomes
 
     return run_all
@@ -114,6 +115,30 @@ def test_nothing_changed_runs_nothing_and_train_settings_run_train_and_what_foll
     changed = domain | {"train": {"epochs": 2, "batch_pairs": 8, "lora_depth": 0.5}}
     assert ran(run(changed)) == ["train", "evaluate", "publish"]
     assert ran(run(domain)) == []
+
+
+def test_a_second_round_adds_pairs_and_pays_for_nothing_twice(
+    domain: dict[str, object], run: Run, store: Store
+) -> None:
+    mine = {"pairs": 40, "texts": 60, "rounds": 2}
+    outcomes = run(domain | {"mine": mine})
+    found = {name: outcome.entry.reference for name, outcome in outcomes.items()}
+    first, both = (
+        [pair.id for pair in store.rows(found[name], Pair)] for name in ("mine 1", "mine")
+    )
+    assert len(first) == 20
+    assert both[:20] == first
+    assert len(both) == len({*both}) == 40
+    asked, again = (
+        store.json(found[name])["annotators"]["likelihood"] for name in ("label 1", "label")
+    )
+    gold_dev = 14
+    assert (asked["asked"], asked["reused"]) == (20 + gold_dev, 0)
+    assert (again["asked"], again["reused"]) == (20, 20 + gold_dev)
+    assert store.json(found["train"])["pairs"] > store.json(found["train 1"])["pairs"]
+    assert ran(run(domain | {"mine": mine})) == []
+    later = run(domain | {"mine": mine, "train": {"epochs": 2, "batch_pairs": 8}})
+    assert ran(later)[0] == "train 1"
 
 
 def test_a_changed_document_has_only_new_pairs_labelled(

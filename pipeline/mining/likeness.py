@@ -46,7 +46,7 @@ class Scale:
             analyzer="char_wb", ngram_range=NGRAMS, sublinear_tf=True, dtype=np.float32
         )
         known = self._ngrams.fit_transform(texts.leads)
-        pairs = [pair for line in texts.lines() for pair in itertools.pairwise(line)]
+        pairs = [pair for line in texts.lines for pair in itertools.pairwise(line)]
         first, second = np.array(pairs, dtype=np.int32).reshape(-1, 2).T
         self._letters = float(np.median(_sparse(known, first, second)))
         self._vectors = float(np.median(_dense(texts.vectors, first, second)))

@@ -78,7 +78,7 @@ def lexical(texts: Texts) -> Iterator[Proposal]:
 
 def random(texts: Texts) -> Iterator[Proposal]:
     """Pair texts that have nothing to do with each other, by the order of their hashes."""
-    for line in texts.lines():
+    for line in texts.lines:
         yield from _leads(texts, itertools.pairwise(line))
 
 

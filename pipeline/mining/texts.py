@@ -65,12 +65,15 @@ class Texts:
             return range(max(RANKS) + 1)
         return (RANKS[self.draw(what, text) % len(RANKS)],)
 
-    def lines(self) -> Iterator[list[int]]:
-        """Yield the documents in orders that have nothing to do with what they say."""
-        for number in range(ORDERS if self.thorough else 1):
-            what = f"random {number}" if number else "random"
-            lots = [self.draw(what, text) for text in self.leads]
-            yield sorted(range(len(lots)), key=lots.__getitem__)
+    @cached_property
+    def lines(self) -> list[list[int]]:
+        """The documents in orders that have nothing to do with what they say."""
+        numbers = range(ORDERS if self.thorough else 1)
+        return [self._line(f"random {number}" if number else "random") for number in numbers]
+
+    def _line(self, what: str) -> list[int]:
+        lots = [self.draw(what, text) for text in self.leads]
+        return sorted(range(len(lots)), key=lots.__getitem__)
 
     def together(self, key: Callable[[Document], Hashable]) -> Iterator[tuple[int, int]]:
         """Yield pairs of documents with the same ``key``; falsy keys have nothing in common.

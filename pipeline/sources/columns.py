@@ -17,7 +17,8 @@ MISSING: Final = "missing_column"
 def wanted(settings: CollectSettings) -> dict[str, str]:
     """Return the columns that a table must have: field of a document to name of the column."""
     columns: dict[str, str] = {"text": settings.text_column}
-    columns.update(settings.files.columns)
+    for field, column in settings.files.columns.items():
+        columns[field] = column
     if settings.title_column:
         columns["title"] = settings.title_column
     return columns

@@ -20,10 +20,10 @@ _SEQUENCES: Final = re.compile(
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
 _EVIDENCE: Final = 8  # bytes beyond ASCII without which statistics say nothing
-_COMMON: Final = frozenset(
-    "ÀÁÂÄÅÆÇÈÉÊËÍÎÏÑÓÔÖØÙÚÛÜßàáâäåæçèéêëíîïñòóôöøùúûüœŒ‘’“”–—…•€£©®°«»§·×\xa0"
+_COMMON: Final = frozenset(  # in cp1252
+    "ÀÁÂÄÅÆÇÈÉÊËÍÎÏÑÓÔÖØÙÚÛÜßàáâäåæçèéêëíîïñòóôöøùúûüœŒ‘’“”–—…•€£©®°«»§·×\xa0"  # noqa: RUF001 - as they are written
 )
-_SEVEN_BITS: Final = ("iso-2022", "hz")  # valid UTF-8 to look at
+_SEVEN_BITS: Final = ("iso2022", "hz")  # valid UTF-8 to look at
 
 
 class Undecodable(NamedTuple):

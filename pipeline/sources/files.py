@@ -24,7 +24,7 @@ from pipeline.sources.extraction.plain import markdown
 from pipeline.sources.kept import Kept
 from pipeline.sources.opening import Bounds, Unreadable, opened, suffixes, whole
 from pipeline.sources.places import DOCUMENTS, Entry
-from pipeline.sources.tables import Fault, Found, rows
+from pipeline.sources.tables import Fault, Found, Want, rows
 
 SOURCE: Final = "files"
 _MIB: Final = 1 << 20
@@ -101,8 +101,8 @@ class Reading:
         elif suffix in DOCUMENTS:
             yield self._document(entry, cast("Kind", DOCUMENTS[suffix]), packing)
         else:
-            encoding = self._settings.files.encoding
-            found = rows(entry.path, suffix, packing, self._bounds, encoding)
+            want = Want(self._settings.files.encoding, tuple(dict.fromkeys(self._columns.values())))
+            found = rows(entry.path, suffix, packing, self._bounds, want)
             yield from self._rows(entry, found, _PATIENCE if suffix in _RAGGED else 1)
 
     def _rows(self, entry: Entry, found: Found, patience: int) -> Iterator[Document | Dropped]:
@@ -135,7 +135,9 @@ class Reading:
         """Return the text and the title of a file's content."""
         if kind not in ("text", "markdown"):
             found = self._kept.extract(data, kind)
-            return found if isinstance(found, Failed) else (found.text, found.title)
+            if isinstance(found, Failed):
+                return found
+            return (found.text, found.title) if found.text else Failed("no_text", "links alone")
         text = decoded(data, forced=self._settings.files.encoding)
         if isinstance(text, Undecodable):
             return text

@@ -7,13 +7,12 @@ of an unchanged commit fetches nothing. Code that a data set brings along is nev
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import itertools
 import json
 import logging
-import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,19 +21,17 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 
 from pipeline import config as configuration
-from pipeline.disk import disk_errors, file_digest, sync, write_atomically
+from pipeline.disk import disk_errors, file_digest, write_atomically
 from pipeline.errors import InputError
 from pipeline.progress import Progress
 from pipeline.records import Document, Dropped, Record, digest_of
 from pipeline.sections import CollectSettings
-from pipeline.sources import columns
-from pipeline.sources.opening import Bounds
-from pipeline.sources.tables import Fault, rows
+from pipeline.sources import columns, parts
+from pipeline.sources.tables import Fault
 
 log = logging.getLogger(__name__)
 
 PART: Final = 10_000  # rows
-_CUT: Final = ".cut"  # of a part that ended too soon
 _NAME: Final = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?")
 
 
@@ -69,27 +66,29 @@ def refresh(settings: CollectSettings, shelf: Path) -> None:
     """
     version = _version(settings)
     known = _fetched(settings, shelf)
-    name = digest_of(version.identity, _asked(settings))
-    if known and known.folder == name and known.whole:
-        return
+    name = digest_of(settings.path, version.identity, _asked(settings))
     folder = shelf / name
+    if known and known.folder == name and known.whole and folder.is_dir():
+        return
     with disk_errors(shelf):
         folder.mkdir(parents=True, exist_ok=True)
         problem = _bring(settings, version, folder)
     fetched = Fetched(
         identity=version.identity,
         folder=name,
-        parts=len(_parts(folder)),
+        parts=len(parts.complete(folder)),
         whole=not problem,
         fetched_at="" if version.folder else datetime.now(UTC).isoformat(timespec="seconds"),
         url=version.url,
         licence=version.licence,
         problem=problem,
     )
-    if problem and not any(_kept_rows(folder)):
+    if problem and not any(parts.rows_of(folder)):
         message = f"collect.path: the data set {settings.path} cannot be read: {problem}"
         raise InputError(message)
     write_atomically(_place(settings, shelf), fetched.model_dump_json(indent=1))
+    if known and known.folder != name:
+        shutil.rmtree(shelf / known.folder, ignore_errors=True)
 
 
 def fingerprint(settings: CollectSettings, shelf: Path) -> str:
@@ -113,7 +112,7 @@ def read(settings: CollectSettings, shelf: Path) -> Iterator[Document | Dropped]
     if settings.licence:
         del given["licence"]
     number = 0
-    for row, where in _kept_rows(shelf / fetched.folder):
+    for row, where in parts.rows_of(shelf / fetched.folder):
         number += 1
         name = f"{settings.path}#{number}"
         found = columns.fields(row, where, columns.wanted(settings))
@@ -165,7 +164,7 @@ def _digest(folder: Path) -> str:
 
 def _bring(settings: CollectSettings, version: Version, folder: Path) -> str:
     """Write the parts that are missing; return what cut this short, or ""."""
-    done = len(_parts(folder)) * PART
+    done = len(parts.complete(folder)) * PART
     try:
         taken = _taken(settings, version, folder)
         if done:
@@ -176,7 +175,7 @@ def _bring(settings: CollectSettings, version: Version, folder: Path) -> str:
     with Progress("fetch", settings.huggingface.max_rows, "row") as progress:
         progress.advance(done)
         while part := list(itertools.islice(arriving, PART)):
-            _write(folder / f"{done // PART:06}.jsonl.gz", part, whole=not arriving.problem)
+            parts.write(folder / f"{done // PART:06}.jsonl.gz", part, whole=not arriving.problem)
             done += len(part)
             progress.advance(len(part))
             if len(part) < PART:
@@ -233,34 +232,6 @@ def _taken(settings: CollectSettings, version: Version, folder: Path) -> Any:  #
 
 def _is_saved(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
-
-
-def _write(path: Path, part: list[dict[str, Any]], *, whole: bool) -> None:
-    """Write a part as a whole; one cut short is written under a name that is done again."""
-    target = path if whole else path.with_suffix(_CUT)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with gzip.GzipFile(aside, "wb", compresslevel=3, mtime=0) as stream:
-        for row in part:
-            stream.write(json.dumps(row, default=str).encode() + b"\n")
-    sync(aside)
-    aside.replace(target)
-    if whole:
-        path.with_suffix(_CUT).unlink(missing_ok=True)
-    sync(path.parent)
-
-
-def _parts(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.jsonl.gz"))
-
-
-def _kept_rows(folder: Path) -> Iterator[tuple[Any, str]]:
-    paths = [*_parts(folder), *sorted(folder.glob(f"*{_CUT}"))]
-    for path in paths:
-        for found in rows(path, ".jsonl", ".gz", Bounds(ratio=1100), "utf-8"):
-            if isinstance(found, Fault):
-                message = f"{path} is damaged ({found.detail}): delete it and run again"
-                raise InputError(message)
-            yield found
 
 
 def _needed(settings: CollectSettings, shelf: Path) -> Fetched:

@@ -83,6 +83,8 @@ def refresh(url: str, shelf: Path, largest: int) -> None:
     with disk_errors(shelf):
         (shelf / "copies").mkdir(parents=True, exist_ok=True)
     with FileLock(shelf / "files.lock"):
+        for left in (shelf / "copies").glob("*.tmp"):  # by a run that was killed
+            left.unlink()
         system, found = _listed(url)
         known = _listing(_listing_path(url, shelf)) or Listing(files=())
         before = {file.copy_name: file for file in known.files}

@@ -35,17 +35,25 @@ class Fault(NamedTuple):
     detail: str
 
 
+class Want(NamedTuple):
+    """What is known of a table and asked of it."""
+
+    encoding: str = ""  # where it is known; else it is found out
+    columns: tuple[str, ...] = ()  # that are needed; none: all
+
+
+_ANYTHING: Final = Want()
 Found = Iterator[tuple[Row, str] | Fault]
-Reader = Callable[[Opened, str], Found]
+Reader = Callable[[Opened, Want], Found]
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _DEEPEST: Final = 100  # levels of JSON
 _BATCH: Final = 64  # rows of Parquet at a time
 
 
-def _delimited(file: Opened, declared: str, delimiter: str) -> Found:
+def _delimited(file: Opened, want: Want, delimiter: str) -> Found:
     csv.field_size_limit(file.item)
-    lines = _ShortLines(file, declared)
+    lines = _ShortLines(file, want)
     reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
     try:
         _ = reader.fieldnames  # read here: without a header no row has a meaning
@@ -71,10 +79,10 @@ def _delimited(file: Opened, declared: str, delimiter: str) -> Found:
 class _ShortLines:
     """The lines of a file, with the number of the last one; ends where one is too long."""
 
-    def __init__(self, file: Opened, declared: str) -> None:
+    def __init__(self, file: Opened, want: Want) -> None:
         self.number = 0
         self._longest = file.item
-        self._lines = _lines(file, declared, newline="")
+        self._lines = _lines(file, want, newline="")
 
     def __iter__(self) -> _ShortLines:
         return self
@@ -87,16 +95,16 @@ class _ShortLines:
         return line
 
 
-def _csv(file: Opened, declared: str) -> Found:
-    return _delimited(file, declared, ",")
+def _csv(file: Opened, want: Want) -> Found:
+    return _delimited(file, want, ",")
 
 
-def _tsv(file: Opened, declared: str) -> Found:
-    return _delimited(file, declared, "\t")
+def _tsv(file: Opened, want: Want) -> Found:
+    return _delimited(file, want, "\t")
 
 
-def _json_lines(file: Opened, declared: str) -> Found:
-    for number, line in _lines(file, declared, newline="\n"):
+def _json_lines(file: Opened, want: Want) -> Found:
+    for number, line in _lines(file, want, newline="\n"):
         where = f"line {number}"
         if line is None:
             yield Fault("too_large", where, f"more than {file.item:,} characters")
@@ -119,10 +127,10 @@ def _row(value: Any, where: str) -> tuple[Row, str] | Fault:  # noqa: ANN401 - w
     return Fault("broken_row", where, "a row must be a JSON object")
 
 
-def _json(file: Opened, declared: str) -> Found:
+def _json(file: Opened, want: Want) -> Found:
     import ijson  # noqa: PLC0415 - only where there is JSON
 
-    stream = _transcoded(file, declared)
+    stream = _transcoded(file, want)
     if _first_mark(stream) not in (b"[", b""):
         yield Fault("broken", "", "a JSON file must be a list of objects, one a document")
         return
@@ -165,9 +173,9 @@ def _items(stream: io.BufferedReader) -> Iterator[Any]:
             builder = None
 
 
-def _transcoded(file: Opened, declared: str) -> io.BufferedReader:
+def _transcoded(file: Opened, want: Want) -> io.BufferedReader:
     """Return the stream as UTF-8 without a mark."""
-    name = _encoding(file, declared)
+    name = _encoding(file, want)
     if name == "utf-8-sig":
         file.stream.read(len(codecs.BOM_UTF8))
     if name in ("utf-8", "utf-8-sig", "ascii"):
@@ -196,11 +204,13 @@ def _first_mark(stream: io.BufferedReader) -> bytes:
     return stream.peek(4096)[:4096].lstrip()[:1]
 
 
-def _parquet(file: Opened, declared: str) -> Found:  # noqa: ARG001 - a `Reader`
+def _parquet(file: Opened, want: Want) -> Found:
     number = 0
     try:
         with seekable(file) as stream, pq.ParquetFile(stream) as table:
-            for batch in table.iter_batches(batch_size=_BATCH):
+            there = set(want.columns) <= set(table.schema_arrow.names)
+            needed = list(want.columns) if there else None  # all, to name them in the message
+            for batch in table.iter_batches(batch_size=_BATCH, columns=needed or None):
                 for row in batch.to_pylist():
                     number += 1
                     yield row, f"row {number}"
@@ -208,13 +218,13 @@ def _parquet(file: Opened, declared: str) -> Found:  # noqa: ARG001 - a `Reader`
         yield Fault("broken", f"after row {number}" if number else "", f"not Parquet ({error})")
 
 
-def _lines(file: Opened, declared: str, newline: str) -> Iterator[tuple[int, str | None]]:
+def _lines(file: Opened, want: Want, newline: str) -> Iterator[tuple[int, str | None]]:
     """Yield the lines of a text file with their numbers; None for one longer than an item may be.
 
     Bytes that are not of the encoding are kept as lone surrogates, which `is_text` finds.
     """
     stream = io.TextIOWrapper(
-        file.stream, _encoding(file, declared), errors="surrogateescape", newline=newline
+        file.stream, _encoding(file, want), errors="surrogateescape", newline=newline
     )
     number = 0
     while line := stream.readline(file.item):
@@ -228,9 +238,9 @@ def _lines(file: Opened, declared: str, newline: str) -> Iterator[tuple[int, str
         yield number, None
 
 
-def _encoding(file: Opened, declared: str) -> str:
+def _encoding(file: Opened, want: Want) -> str:
     sample = file.stream.peek(SAMPLE)
-    found = declared or encoding(sample, whole=False)
+    found = want.encoding or encoding(sample, whole=False)
     if not isinstance(found, Undecodable):
         return found
     if found.reason == "binary":
@@ -247,15 +257,15 @@ READERS: Final[dict[str, Reader]] = {
 }
 
 
-def rows(path: Path, suffix: str, packing: str, bounds: Bounds, declared: str = "") -> Found:
+def rows(path: Path, suffix: str, packing: str, bounds: Bounds, want: Want = _ANYTHING) -> Found:
     """Yield the rows of a file, and the faults among them.
 
-    ``suffix`` is a key of ``READERS``, ``packing`` one of ``PACKINGS``; ``declared`` is the
-    encoding when it is known. Never raises for what the file holds.
+    ``suffix`` is a key of ``READERS``, ``packing`` one of ``PACKINGS``. Never raises for what the
+    file holds.
     """
     try:
         with opened(path, packing, bounds) as file:
-            yield from READERS[suffix](file, declared)
+            yield from READERS[suffix](file, want)
     except Unreadable as error:
         yield Fault(error.reason, "", error.detail)
     except UnicodeError as error:

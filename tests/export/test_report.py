@@ -123,6 +123,30 @@ def test_a_report_of_pairs_whose_coverage_is_not_known_leaves_it_out(
     assert "Mined pairs" not in Page(write(artifacts, tmp_path)[0]).text
 
 
+def test_the_report_of_two_rounds_says_what_the_second_gained(
+    written: Callable[..., Artifacts], tmp_path: Path
+) -> None:
+    artifacts = written()
+    first = artifacts.store.json(artifacts.references["evaluate"])
+    first["gold"]["adapted"] = 0.7
+    trained = artifacts.store.json(artifacts.references["train"]) | {"pairs": 731, "best_dev": 0.69}
+    for name, summary in (("evaluate 1", first), ("train 1", trained)):
+        with artifacts.store.create(name.split()[0]) as draft:
+            draft.write_json(summary)
+        artifacts.references[name] = draft.reference
+    text, data = write(artifacts, tmp_path)
+
+    _, _, told = Page(text).text.partition("What the second round gained")
+    assert "trained with 731 pairs" in told
+    assert "gold dev pairs 0.631 0.690 0.707 +0.017" in told
+    assert "420 gold pairs 0.645 0.700 0.712 +0.012" in told
+    assert len(data["rounds"]["measures"]) == 1 + len(data["comparisons"])
+
+
+def test_the_report_of_one_round_speaks_of_no_second(page: Page) -> None:
+    assert "second round" not in page.text
+
+
 def test_nothing_is_loaded_from_elsewhere(written_report: tuple[str, dict[str, Any]]) -> None:
     text, page = written_report[0], Page(written_report[0])
     namespaces = ("http://www.w3.org/",)

@@ -6,6 +6,7 @@ so the class names under which the common ones hide things count as hidden too.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, Final
 
@@ -23,13 +24,18 @@ _WHITE: Final = re.compile(r"white|#fff(fff)?|rgba?\( ?255 ?,? ?255 ?,? ?255( ?[
 
 def remove_hidden(root: Any) -> None:  # noqa: ANN401 - lxml has no types
     """Drop the elements of an lxml tree that show nothing; text that follows them stays."""
-    sheets = Sheets(_text(style) for style in root.iter("style"))
-    seen = _styled(root, sheets) if sheets.hide_something else _inline(root)
+    sheets = _parsed(tuple(_text(style) for style in root.iter("style")))
+    seen = _styled(root, sheets) if sheets.rules else _inline(root)
     white_page = not _coloured(root)
     unseen = [element for element, style in seen if _hidden(element, style, white_page=white_page)]
     for element in unseen:
         if element.getparent() is not None:
             element.drop_tree()
+
+
+@functools.lru_cache(maxsize=8)  # the pages of a site have the same
+def _parsed(sheets: tuple[str, ...]) -> Sheets:
+    return Sheets(sheets)
 
 
 def _inline(root: Any) -> list[tuple[Any, Effects]]:  # noqa: ANN401

@@ -12,7 +12,8 @@ MIB: Final = 1 << 20
 class Extracted(NamedTuple):
     """The text that a reader would see.
 
-    ``text`` keeps headings as Markdown ``#`` lines and separates paragraphs by a blank line.
+    ``text`` keeps headings as Markdown ``#`` lines and separates paragraphs by a blank line; it is
+    empty for a page of links alone.
     ``links`` are absolute http(s) URLs without fragment, in order, each once, those that say
     ``nofollow`` left out (for HTML alone). ``robots`` is the content of ``<meta name=robots>``.
     """

@@ -19,7 +19,8 @@ _INVISIBLE: Final = {
         "opacity": r"0*\.?0+%?",
         "font-size": r"(0*\.?0+|0*\.\d+|1|1\.0)(px|pt)|0*\.?0+(%|[a-z]+)?|0*\.0\d*r?em",
         "font": r"(.* )?0*\.?0+(px|pt|em|rem|%)?(/.*)?( .*)?",
-        "color": r"transparent|(rgb|hsl)a?\(.*[,/] ?0*\.?0+%?\)|#...0|#......00",
+        "color": r"transparent|#...0|#......00|.*\(.*/ ?0*\.?0+%?\)|"
+        r"(rgb|hsl)a?\(([^,/]*,){3} ?0*\.?0+%?\)",
         "text-indent": r"-\d{3,}(\.\d+)?[a-z%]+",
         "clip": r"rect\( ?(0|1px)\D.*",
         "clip-path": r"inset\( ?(50|100)%.*|circle\( ?0\D.*|polygon\([0px%, ]*\)",
@@ -33,6 +34,7 @@ _CLIPPED: Final = ("hidden", "clip")
 _TELLTALE: Final = re.compile(
     r"display|visib|opacity|font|color|indent|clip|transform|position|overflow|margin|\\", re.I
 )
+_MEASURES: Final = re.compile(r"left|right|top|bottom|inset|height|width|background|float")
 _QUERY: Final = re.compile(r"\(\s*(min|max)-width\s*:\s*([\d.]+)(px|em|rem)\s*\)")
 
 _WITHOUT_SPACE: Final = {"skip_comments": True, "skip_whitespace": True}
@@ -90,7 +92,7 @@ class Sheets:
         import cssselect2  # noqa: PLC0415 - only in the worker
 
         self._matcher = cssselect2.Matcher()
-        self.hide_something = False
+        self.rules = 0
         for sheet in sheets:
             for selectors, style in _rules(sheet):
                 self._add(selectors, style)
@@ -102,7 +104,7 @@ class Sheets:
             selectors = cssselect2.compile_selector_list(prelude)
         except cssselect2.SelectorError:
             return  # a selector that this library does not know, such as :focus-visible
-        self.hide_something |= hides(style)
+        self.rules += 1
         for selector in selectors:
             if selector.pseudo_element is None:
                 self._matcher.add_selector(selector, style)
@@ -133,8 +135,9 @@ def _inside(nodes: Iterable[Any]) -> Iterator[tuple[Any, Effects]]:
             pending.pop()
         elif node.type == "qualified-rule":
             style = _effects(tinycss2.parse_blocks_contents(node.content, **_WITHOUT_SPACE))
-            if style := {name: value for name, value in style.items() if _TELLTALE.search(name)}:
-                yield node.prelude, style
+            told = {n: v for n, v in style.items() if _TELLTALE.search(n) or _MEASURES.search(n)}
+            if told:
+                yield node.prelude, told
         elif node.type == "at-rule" and node.content and _applies(node):
             pending.append(iter(tinycss2.parse_rule_list(node.content, **_WITHOUT_SPACE)))
 

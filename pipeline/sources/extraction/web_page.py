@@ -12,7 +12,6 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 import lxml.etree
 import lxml.html
 import trafilatura
-from trafilatura.meta import reset_caches
 
 from pipeline.sources.encodings import Undecodable, decoded
 from pipeline.sources.extraction.charset import stated
@@ -55,7 +54,6 @@ def _main_text(root: Any, url: str) -> str:  # noqa: ANN401 - lxml has no types
     page = trafilatura.bare_extraction(
         root, url=url or None, include_comments=False, include_formatting=True
     )
-    reset_caches()  # they grow by a page a page
     body = getattr(page, "body", None)
     return "" if body is None else rendered(body)
 

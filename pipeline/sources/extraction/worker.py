@@ -6,9 +6,9 @@ stands ready, so that not even a parser that never returns survives.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import logging
+import re
 import resource
 import signal
 import socket
@@ -30,17 +30,22 @@ EXTRACTORS: Final[dict[Kind, tuple[str, str]]] = {
     "markdown": (f"{_ROOM}.plain", "extract_markdown"),
     "text": (f"{_ROOM}.plain", "extract_text"),
 }
+_FORGET_EVERY: Final = 20  # pages
+_NO_MEMORY: Final = re.compile(r"unknown error|allocat")  # as libxml2 says it
 _GRACE: Final = 2.0  # seconds after which the kernel ends a page that no owner ended
 
 
 def main(descriptor: int, memory: int) -> None:
     """Answer requests on the socket ``descriptor`` until its other end closes."""
+    from trafilatura.meta import reset_caches  # noqa: PLC0415 - takes a moment
+
     logging.disable(logging.CRITICAL)  # nobody reads it
     for module in {module for module, _ in EXTRACTORS.values()}:
         importlib.import_module(module)
     _confine(memory)
     with socket.socket(fileno=descriptor) as channel:
         frames.send(channel, "ready", b"", None)
+        pages = 0
         while True:
             try:
                 header, data = frames.receive(channel)
@@ -51,28 +56,35 @@ def main(descriptor: int, memory: int) -> None:
             found = extracted(data, request)
             frames.send(channel, frames.wrapped(found), b"", None)
             signal.setitimer(signal.ITIMER_REAL, 0)
-            del header, data, found
-            gc.collect()
+            pages += 1
+            if pages % _FORGET_EVERY == 0:
+                reset_caches()  # trafilatura's, which grow by a page a page; collects garbage too
 
 
 def extracted(data: bytes, request: frames.Request) -> Extracted | Failed:
     """Return the text of ``data``, or why there is none; whatever a parser raises is a reason."""
-    module, name = EXTRACTORS[request.kind]
-    extract: Extract = getattr(importlib.import_module(module), name)
-    try:
-        found = extract(data, request)
-    except MemoryError:
-        return Failed("memory_limit", "the parser ran out of memory")
-    except RecursionError:
-        return Failed("too_deep", "the parser ran out of stack")
-    except Exception as error:  # noqa: BLE001 - parsers raise anything on hostile bytes
-        return Failed("broken", f"{type(error).__name__}: {error}"[:300])
+    found = _parsed(data, request)
     if isinstance(found, Failed):
         return found
     text = visible(found.text).strip()
     if not text and not found.links:  # a page of links alone has something to say to a crawl
         return Failed("no_text", "no text in it")
     return found._replace(text=text, title=" ".join(visible(found.title).split()))
+
+
+def _parsed(data: bytes, request: frames.Request) -> Extracted | Failed:
+    module, name = EXTRACTORS[request.kind]
+    extract: Extract = getattr(importlib.import_module(module), name)
+    try:
+        return extract(data, request)
+    except MemoryError:
+        return Failed("memory_limit", "the parser ran out of memory")
+    except RecursionError:
+        return Failed("too_deep", "the parser ran out of stack")
+    except Exception as error:  # noqa: BLE001 - parsers raise anything on hostile bytes
+        if _NO_MEMORY.search(str(error)):
+            return Failed("memory_limit", "the parser ran out of memory")
+        return Failed("broken", f"{type(error).__name__}: {error}"[:300])
 
 
 def _confine(memory: int) -> None:
