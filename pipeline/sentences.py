@@ -8,8 +8,9 @@ from typing import Final
 # The end of a sentence, closing quotes and brackets included, or a blank line.
 _END: Final = re.compile(r"(?<=[.!?])([\"')\]]*)\s+(?=[\"'(\[`*]*[A-Z0-9])|\n\s*\n")
 _ABBREVIATION: Final = re.compile(
-    r"(?:\b(?:e\.g|i\.e|etc|vs|cf|fig|sec|approx|resp)|^[A-Z])\.$", re.IGNORECASE
+    r"\b(?:e\.g|i\.e|etc|vs|cf|fig|sec|approx|resp)\.$|^[A-Z]\.$", re.IGNORECASE
 )
+_TAIL: Final = 12  # characters in which an abbreviation fits, with what stands before it
 
 
 def sentences(text: str) -> list[str]:
@@ -17,10 +18,12 @@ def sentences(text: str) -> list[str]:
     found: list[str] = []
     start = 0
     for match in _END.finditer(text):
-        piece = text[start : match.start() + len(match.group(1) or "")]
-        if match.group().count("\n") < 2 and _ABBREVIATION.search(piece):
+        end = match.start() + len(match.group(1) or "")
+        # The tail alone: text before abbreviations that end nothing would be searched every time.
+        tail = text[max(start, end - _TAIL) : end]
+        if match.group().count("\n") < 2 and _ABBREVIATION.search(tail):
             continue
-        found.append(piece)
+        found.append(text[start:end])
         start = match.end()
     found.append(text[start:])
     return [" ".join(piece.split()) for piece in found if piece.strip()]

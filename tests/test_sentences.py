@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,3 +60,9 @@ def test_a_lead_ends_with_a_whole_sentence_where_one_fits() -> None:
 def test_the_first_sentence_and_the_rest_do_not_overlap(text: str) -> None:
     first, rest = first_and_rest(text, 1_000)
     assert f"{first} {rest}".split() == text.split()
+
+
+def test_a_text_full_of_abbreviations_takes_time_in_proportion_to_its_length() -> None:
+    start = time.perf_counter()
+    assert len(sentences("E.g. A " * 16_000)) == 1
+    assert time.perf_counter() - start < 5
