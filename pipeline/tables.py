@@ -79,8 +79,9 @@ def read_rows(path: Path, record: type[R], size: int = READ_ROWS) -> Iterator[li
         ArtifactError: when it is missing or damaged; rows before the damage were yielded.
     """
     with _readable(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for batch in file.iter_batches(batch_size=size):
-            yield from_table(pa.Table.from_batches([batch]), record)
+        for group in range(file.num_row_groups):  # read as one, they would be fetched ahead
+            for batch in file.iter_batches(size, row_groups=[group], use_threads=False):
+                yield from_table(pa.Table.from_batches([batch]), record)
 
 
 @contextmanager

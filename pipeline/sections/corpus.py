@@ -127,7 +127,9 @@ class MineSettings(Section):
         description="largest share of the pairs by strategy (sampler shares: the share); one that "
         "is not named is not used, and less than 1 in all counts as 1",
     )
-    max_uses: int = Field(4, ge=1, description="pairs of a round that a text may be in; sampler even")
+    max_uses: int = Field(
+        4, ge=1, description="pairs of a round that a text may be in; sampler even"
+    )
     near_duplicate: Fraction = Field(
         0.9, description="texts this alike by their letters are not paired; sampler even"
     )
