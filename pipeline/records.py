@@ -139,7 +139,9 @@ def schema_of(record: type[Record]) -> pa.Schema:
 
 def to_table(rows: Sequence[R], record: type[R]) -> pa.Table:
     """Return ``rows`` as an Arrow table with the schema of ``record``."""
-    return pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema_of(record))
+    schema = schema_of(record)
+    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
+    return pa.Table.from_pydict(columns, schema=schema)
 
 
 def from_table(table: pa.Table, record: type[R]) -> list[R]:

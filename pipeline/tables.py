@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import ArtifactError
 from pipeline.records import R, from_table, schema_of, to_table
 
-GROUP_ROWS: Final = 4_096
+GROUP_ROWS: Final = 2_048
 GROUP_CHARACTERS: Final = 32 * 1024**2
 READ_ROWS: Final = 1_024
 
