@@ -50,7 +50,8 @@ STAGES: Final[dict[str, Stage]] = {
         Stage("collect", 2, "pipeline.sources.stage", ("collect",), (), ("source",)),
         Stage("clean", 2, "pipeline.cleaning.stage", ("clean",), ("collect",),
               ("gold", "meaning")),
-        Stage("mine", 2, "pipeline.mining.stage", ("mine", "encoder"), ("clean",), ("backbone",)),
+        Stage("mine", 3, "pipeline.mining.stage", ("mine", "encoder", "leakage"), ("clean",),
+              ("backbone", "gold")),
         Stage("label", 2, "pipeline.annotation.stage", ("label", "chat", "encoder"), ("mine",),
               ("backbone", "prompt", "gold", "human")),
         Stage("curate", 3, "pipeline.curation.stage", ("curate", "leakage"),
@@ -75,8 +76,8 @@ def _backbone(config: DomainConfig) -> object:
 
 # Stages that only some runs have.
 FURTHER: Final[dict[str, Stage]] = {
-    "mine_again": Stage("mine_again", 1, "pipeline.mining.rounds", ("mine", "encoder"),
-                        ("clean", "mine", "curate", "train"), ("backbone",)),
+    "mine_again": Stage("mine_again", 2, "pipeline.mining.rounds", ("mine", "encoder", "leakage"),
+                        ("clean", "mine", "curate", "train"), ("backbone", "gold")),
 }  # fmt: skip
 
 # What a round is made of; after the first, a round begins with "mine_again".

@@ -77,20 +77,13 @@ class Report(NamedTuple):
 NOTHING: Final = Report(0, 0, Counter(), ())
 
 
-class Trained:
-    """The distinct texts of training pairs, ready to be held against others."""
+class Held:
+    """Distinct texts, ready to be held against others."""
 
-    def __init__(self, pairs: Iterable[Pair | LabeledPair], near_duplicate: float) -> None:
+    def __init__(self, rows: Iterable[Text], near_duplicate: float) -> None:
         self.texts: dict[str, Text] = {}
-        self.documents: dict[str, Text] = {}
-        for pair in pairs:
-            for text, document, name in (
-                (pair.sentence1, pair.document1, pair.name1),
-                (pair.sentence2, pair.document2, pair.name2),
-            ):
-                where = f"training pair {pair.id} ({name or document})"
-                self.texts.setdefault(text_id(text), Text(text, where))
-                self.documents.setdefault(document, Text(text, where))
+        for row in rows:
+            self.texts.setdefault(text_id(row.text), row)
         self._rows = list(self.texts.values())
         self._threshold, self._layout = near_duplicate, layout_for(near_duplicate)
         parts = shingled([row.text for row in self._rows])
@@ -100,7 +93,7 @@ class Trained:
         self._bands = np.take_along_axis(bands, self._orders, axis=1)
 
     def same_texts(self, measured: Iterable[Text]) -> Iterator[Leak]:
-        """Yield every training text that is, exactly or nearly, one of ``measured``."""
+        """Yield every text held here that is, exactly or nearly, one of ``measured``."""
         remaining = iter(measured)
         while batch := list(islice(remaining, _AT_ONCE)):
             parts = shingled([row.text for row in batch])
@@ -114,13 +107,6 @@ class Trained:
                 if similarity >= self._threshold and text_id(trained.text) != keys[other]:
                     yield _leak("near_duplicate", trained, batch[other], similarity)
 
-    def from_documents(self, documents: Iterable[Document]) -> Iterator[Leak]:
-        """Yield the held-out documents that gave a text to a training pair."""
-        for document in documents:
-            if document.id in self.documents:
-                row = Text(document.text, f"held-out document {document.name!r}")
-                yield _leak("document", self.documents[document.id], row, 1.0)
-
     def _candidates(self, bands: Hashes) -> list[tuple[int, int]]:
         """Return the pairs of a row here and a column of ``bands`` that agree in a band."""
         pairs: set[tuple[int, int]] = set()
@@ -131,6 +117,29 @@ class Trained:
                 rows = order[first[column] : last[column]].tolist()
                 pairs |= {(row, column) for row in rows}
         return sorted(pairs, key=lambda pair: pair[::-1])
+
+
+class Trained(Held):
+    """The distinct texts of training pairs, and the documents that they come from."""
+
+    def __init__(self, pairs: Iterable[Pair | LabeledPair], near_duplicate: float) -> None:
+        rows: list[Text] = []
+        self.documents: dict[str, Text] = {}
+        for pair in pairs:
+            for text, document, name in (
+                (pair.sentence1, pair.document1, pair.name1),
+                (pair.sentence2, pair.document2, pair.name2),
+            ):
+                rows.append(Text(text, f"training pair {pair.id} ({name or document})"))
+                self.documents.setdefault(document, rows[-1])
+        super().__init__(rows, near_duplicate)
+
+    def from_documents(self, documents: Iterable[Document]) -> Iterator[Leak]:
+        """Yield the held-out documents that gave a text to a training pair."""
+        for document in documents:
+            if document.id in self.documents:
+                row = Text(document.text, f"held-out document {document.name!r}")
+                yield _leak("document", self.documents[document.id], row, 1.0)
 
 
 def same_vectors(

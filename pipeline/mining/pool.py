@@ -46,7 +46,7 @@ class Pool(NamedTuple):
 
 
 def gather(texts: Texts, names: Sequence[str], dropped: Counter[str]) -> Pool:
-    """Return what the strategies ``names`` propose; adds to ``dropped`` what is not looked at."""
+    """Return what the strategies ``names`` propose; counts in ``dropped`` what is left out."""
     places: dict[str, int] = {}
     rows = array("i")
     for number, name in enumerate(names):
@@ -57,7 +57,15 @@ def gather(texts: Texts, names: Sequence[str], dropped: Counter[str]) -> Pool:
     meanings: dict[str, int] = {}
     meaning = [meanings.setdefault(normalised(text), len(meanings)) for text in places]
     columns = np.frombuffer(rows, dtype=np.intc).astype(np.int32).reshape(-1, 5).T
-    return Pool(list(places), np.array(meaning, np.int32), tuple(names), *columns)
+    pool = Pool(list(places), np.array(meaning, np.int32), tuple(names), *columns)
+    return _wanted(pool, texts.unwanted, dropped) if texts.unwanted else pool
+
+
+def _wanted(pool: Pool, unwanted: frozenset[str], dropped: Counter[str]) -> Pool:
+    fine = np.array([text_id(text) not in unwanted for text in pool.texts], bool)
+    both = fine[pool.first] & fine[pool.second]
+    dropped["held_out_text"] += int((~both).sum())
+    return pool.only(both)
 
 
 def _proposals(name: str, texts: Texts, dropped: Counter[str]) -> Sequence[Proposal]:

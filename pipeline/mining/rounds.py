@@ -23,7 +23,7 @@ from pipeline.mining import texts as mining_texts
 from pipeline.mining.likeness import Scale, Values
 from pipeline.mining.pool import Pool, distinct, gather, lots
 from pipeline.mining.sampler import Sample, take
-from pipeline.mining.stage import Mined, choose, described, write
+from pipeline.mining.stage import Mined, barred, choose, described, write
 from pipeline.mining.strategies import STRATEGIES
 from pipeline.mining.texts import Texts
 from pipeline.records import Document, LabeledPair, Pair, normalised
@@ -36,7 +36,8 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     """Write the pairs of the first round and, after them, those of the second."""
     from pipeline.encoder import transformer  # noqa: PLC0415 - torch
 
-    train = [d for d in store.rows(inputs["clean"], Document) if d.split == "train"]
+    corpus = store.rows(inputs["clean"], Document)
+    train = [document for document in corpus if document.split == "train"]
     before = store.rows(inputs["mine"], Pair)
     labelled = store.rows(inputs["curate"], LabeledPair)
     journal = store.home.journal
@@ -45,7 +46,8 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     model = transformer.load_model(store.path(inputs["train"]), store.home)
     encoders = base, VectorCache(model, journal)
     settings = config.mine.model_copy(update={"pairs": config.mine.pairs - len(before)})
-    found = mine_again(train, settings, encoders, before, labelled)
+    unwanted = barred(corpus, config)
+    found = mine_again(train, settings, encoders, (before, labelled), unwanted)
     return write(found._replace(pairs=[*before, *found.pairs]), store)
 
 
@@ -53,18 +55,21 @@ def mine_again(
     documents: Sequence[Document],
     settings: MineSettings,
     encoders: tuple[Encoder, Encoder],
-    before: Sequence[Pair],
-    labelled: Sequence[LabeledPair],
+    so_far: tuple[Sequence[Pair], Sequence[LabeledPair]],
+    unwanted: frozenset[str] = frozenset(),
 ) -> Mined:
     """Return at most ``settings.pairs`` new pairs; ``encoders`` are the base and the adapted one.
 
-    ``before`` are the pairs that were asked about, ``labelled`` those of them with a label.
+    ``so_far`` are the pairs that were asked about, and those of them with a label; no new pair has
+    a text whose id is among ``unwanted``.
     """
-    settings = settings.model_copy(update={"sampler": "even"})
+    before, labelled = so_far
+    shares = settings.shares if settings.sampler == "even" else {}
+    settings = settings.model_copy(update={"sampler": "even", "shares": shares})
     chosen = choose(documents, settings)
-    base, adapted = (mining_texts.of(chosen, settings, encoder) for encoder in encoders)
+    base, adapted = (mining_texts.of(chosen, settings, one, unwanted) for one in encoders)
     dropped: Counter[str] = Counter()
-    names = [name for name in STRATEGIES if settings.shares.get(name)]
+    names = [name for name in STRATEGIES if adapted.settings.shares.get(name)]
     pool = gather(adapted, names, dropped)
     proposed = pool.by_strategy()
     pool = _unasked(distinct(pool, dropped), before, dropped)

@@ -62,23 +62,40 @@ def take(
 
 
 def by_shares(texts: Texts) -> Sample:
-    """Take a fixed share of the pairs of each strategy, in order of the pairs' ids."""
+    """Take a fixed share of the pairs of each strategy, in order of the pairs' ids.
+
+    What a strategy cannot give, for texts of one sentence say, the others give.
+    """
     settings, dropped = texts.settings, Counter[str]()
     pool = gather(texts, [name for name in settings.shares if settings.shares[name]], dropped)
     total = sum(settings.shares.values())
     taken: dict[str, int] = {}
+    left: list[tuple[str, int]] = []
     for number, name in enumerate(pool.names):
         rows = np.flatnonzero(pool.strategy == number)
         wanted = len(taken) + round(settings.pairs * settings.shares[name] / total)
-        for identity, row in sorted((_id(pool, int(row)), int(row)) for row in rows):
-            reason = _refusal(pool, row, known=identity in taken, full=len(taken) >= wanted)
-            if reason:
-                dropped[reason] += 1
-            else:
-                taken[identity] = row
+        left += _moved(pool, rows.tolist(), wanted, taken, dropped)
+    left = _moved(pool, [row for _, row in left], settings.pairs, taken, dropped)
+    dropped["over_share"] += len(left)
     drawn = pool.only(np.array(list(taken.values()), dtype=np.intp))
     likeness = Scale(texts).of(drawn.texts, drawn.first, drawn.second)
     return Sample(drawn, likeness, pool.by_strategy(), [], dropped)
+
+
+def _moved(
+    pool: Pool, rows: Sequence[int], wanted: int, taken: dict[str, int], dropped: Counter[str]
+) -> list[tuple[str, int]]:
+    """Take candidates, lowest id first, until ``wanted`` are taken; return those left over."""
+    left: list[tuple[str, int]] = []
+    for identity, row in sorted((_id(pool, row), row) for row in rows):
+        reason = _refusal(pool, row, known=identity in taken)
+        if reason:
+            dropped[reason] += 1
+        elif len(taken) < wanted:
+            taken[identity] = row
+        else:
+            left.append((identity, row))
+    return left
 
 
 SAMPLERS: Final[dict[str, Callable[[Texts], Sample]]] = {"even": even, "shares": by_shares}
@@ -93,12 +110,12 @@ def _id(pool: Pool, row: int) -> str:
     return pair_id(pool.texts[pool.first[row]], pool.texts[pool.second[row]])
 
 
-def _refusal(pool: Pool, row: int, *, known: bool, full: bool) -> str:
+def _refusal(pool: Pool, row: int, *, known: bool) -> str:
     if known:
         return "proposed_twice"
     if pool.meaning[pool.first[row]] == pool.meaning[pool.second[row]]:
         return "same_text"
-    return "over_share" if full else ""
+    return ""
 
 
 def _queues(pool: Pool, likeness: Likeness, order: NDArray[np.uint64]) -> list[list[int]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
+from pipeline import gold, leakage
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig
 from pipeline.encoder import Encoder
@@ -16,8 +18,10 @@ from pipeline.mining.coverage import coverage
 from pipeline.mining.pool import Pool
 from pipeline.mining.sampler import SAMPLERS, Sample
 from pipeline.mining.strategies import STRATEGIES
-from pipeline.records import Document, Pair, digest_of, pair_id
+from pipeline.records import Document, Pair, digest_of, pair_id, text_id
+from pipeline.registered import Text
 from pipeline.sections import MineSettings
+from pipeline.sentences import first_and_rest, lead
 
 
 class Mined(NamedTuple):
@@ -35,12 +39,39 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     """
     from pipeline.encoder.transformer import EncoderSpec, load_backbone  # noqa: PLC0415 - torch
 
+    check_shares(config.mine)
     corpus = store.rows(inputs["clean"], Document)
     train = [document for document in corpus if document.split == "train"]
-    check_shares(config.mine)
     encoder = load_backbone(EncoderSpec.of(config.encoder), store.home)
     share = config.mine.model_copy(update={"pairs": config.mine.pairs // config.mine.rounds})
-    return write(mine(train, share, VectorCache(encoder, store.home.journal)), store)
+    cache = VectorCache(encoder, store.home.journal)
+    return write(mine(train, share, cache, barred(corpus, config)), store)
+
+
+def barred(corpus: Sequence[Document], config: DomainConfig) -> frozenset[str]:
+    """Return the ids of texts of train documents that measure something as well.
+
+    Documents that differ may share a sentence. A pair with one that is in held-out text or the gold
+    set would be labelled for nothing: it is not trained on.
+    """
+    texts = (
+        Text(view, document.name)
+        for document in corpus
+        if document.split == "train"
+        for view in _views(document, config.mine.max_words)
+    )
+    held = leakage.Held(texts, config.leakage.near_duplicate)
+    held_out = leakage.views(leakage.held_out([corpus]))
+    measured = chain(held_out, leakage.gold_texts(gold.load(config)))
+    return frozenset(text_id(leak.trained) for leak in held.same_texts(measured))
+
+
+def _views(document: Document, max_words: int) -> Iterator[str]:
+    """Yield the texts that a document may give to pairs."""
+    first, rest = first_and_rest(document.text, max_words)
+    yield from (lead(document.text, max_words), lead(first, max_words))
+    if rest:
+        yield rest
 
 
 def write(mined: Mined, store: Store) -> Reference:
@@ -67,13 +98,20 @@ def check_shares(settings: MineSettings) -> None:
         ConfigError: names those that do.
     """
     unknown = sorted(set(settings.shares) - set(STRATEGIES))
-    if unknown or not sum(settings.shares.values()):
+    if unknown or (settings.shares and not sum(settings.shares.values())):
         message = f"mine.shares: unknown {unknown or 'sum 0'}; there are {', '.join(STRATEGIES)}"
         raise ConfigError(message)
 
 
-def mine(documents: Sequence[Document], settings: MineSettings, encoder: Encoder) -> Mined:
+def mine(
+    documents: Sequence[Document],
+    settings: MineSettings,
+    encoder: Encoder,
+    unwanted: frozenset[str] = frozenset(),
+) -> Mined:
     """Return ``settings.pairs`` pairs, or as many as there are if at least half of that.
+
+    No pair has a text whose id is among ``unwanted``.
 
     Raises:
         NotEnoughText: when the documents do not yield that many.
@@ -81,7 +119,8 @@ def mine(documents: Sequence[Document], settings: MineSettings, encoder: Encoder
     chosen = choose(documents, settings)
     found = Mined([], {}, {})
     if len(chosen) > 2:
-        found = described(SAMPLERS[settings.sampler](texts.of(chosen, settings, encoder)), chosen)
+        seen = texts.of(chosen, settings, encoder, unwanted)
+        found = described(SAMPLERS[settings.sampler](seen), chosen)
     if len(found.pairs) < settings.pairs / 2:
         message = (
             f"{len(documents)} train documents yield {len(found.pairs)} pairs, mine.pairs asks for "

@@ -17,9 +17,16 @@ from pipeline.sentences import first_and_rest, lead
 
 # Which neighbour a text is paired with where it is paired with one: near ones often.
 RANKS: Final = (0, 0, 1, 2, 4, 8, 16)
-ORDERS: Final = (
-    16  # ways to line all texts up; neighbours in a line have nothing to do with another
-)
+# Ways to line all texts up; neighbours in a line have nothing to do with one another.
+ORDERS: Final = 16
+# By sampler, where the settings name no shares.
+SHARES: Final[dict[str, dict[str, float]]] = {
+    "shares": {"same_document": 0.3, "dense": 0.25, "lexical": 0.25, "random": 0.2},
+    "even": {
+        "source_duplicates": 0.25, "title_body": 0.25, "same_document": 0.3, "same_section": 0.25,
+        "adjacent_sentences": 0.25, "dense": 0.5, "lexical": 0.5, "random": 0.5,
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Texts:
     rests: list[str]  # the opening of what follows, "" when there is nothing
     encoder: Encoder
     settings: MineSettings
+    unwanted: frozenset[str] = frozenset()  # ids of texts that no pair may have
 
     @property
     def thorough(self) -> bool:
@@ -89,8 +97,14 @@ class Texts:
             yield from itertools.pairwise(members)
 
 
-def of(documents: Sequence[Document], settings: MineSettings, encoder: Encoder) -> Texts:
+def of(
+    documents: Sequence[Document],
+    settings: MineSettings,
+    encoder: Encoder,
+    unwanted: frozenset[str] = frozenset(),
+) -> Texts:
     """Return what the strategies see of ``documents``."""
+    shares = settings.shares or SHARES[settings.sampler]
     halves = [first_and_rest(document.text, settings.max_words) for document in documents]
     return Texts(
         documents=documents,
@@ -98,5 +112,6 @@ def of(documents: Sequence[Document], settings: MineSettings, encoder: Encoder) 
         firsts=[lead(first, settings.max_words) for first, _ in halves],
         rests=[rest for _, rest in halves],
         encoder=encoder,
-        settings=settings,
+        settings=settings.model_copy(update={"shares": shares}),
+        unwanted=unwanted,
     )

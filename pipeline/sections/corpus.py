@@ -110,22 +110,13 @@ class MineSettings(Section):
         "adapted encoder disagree most, and train with all",
     )
     sampler: Literal["even", "shares"] = Field(
-        "even",
+        "shares",
         description="even: expected labels cover [0, 1] evenly; shares: fixed shares by strategy",
     )
     shares: dict[str, Fraction] = Field(
-        default_factory=lambda: {
-            "source_duplicates": 0.25,
-            "title_body": 0.25,
-            "same_document": 0.3,
-            "same_section": 0.25,
-            "adjacent_sentences": 0.25,
-            "dense": 0.5,
-            "lexical": 0.5,
-            "random": 0.5,
-        },
-        description="largest share of the pairs by strategy (sampler shares: the share); one that "
-        "is not named is not used, and less than 1 in all counts as 1",
+        {},
+        description="share of the pairs by strategy (sampler even: the largest); one that is not "
+        "named is not used, and less than 1 in all counts as 1; empty: the sampler's own",
     )
     max_uses: int = Field(
         4, ge=1, description="pairs of a round that a text may be in; sampler even"

@@ -55,6 +55,20 @@ def test_held_out_documents_are_never_paired(
     assert not openings & set(held_out)
 
 
+@pytest.mark.parametrize("sampler", ["even", "shares"])
+def test_a_sentence_that_a_held_out_document_has_too_is_in_no_pair(
+    store: Store, cleaned: dict[str, Reference], values: dict[str, Any], sampler: str
+) -> None:
+    config = parse(values | {"mine": values["mine"] | {"sampler": sampler}})
+    reference = stage.run(cleaned, config, store)
+    corpus = store.rows(cleaned["clean"], Document)
+    rests = {text.text.split(". ")[1] for text in corpus if text.split != "train"}
+    pairs = store.rows(reference, Pair)
+    assert not {p.sentence1 for p in pairs} & rests
+    assert not {p.sentence2 for p in pairs} & rests
+    assert store.json(reference)["dropped"]["held_out_text"] > 0
+
+
 def test_the_artefact_counts_what_it_holds_and_is_the_same_again(
     store: Store, cleaned: dict[str, Reference], values: dict[str, Any]
 ) -> None:
@@ -68,7 +82,7 @@ def test_the_artefact_counts_what_it_holds_and_is_the_same_again(
     assert summary["strategies"] == {n: r["pairs"] for n, r in by_strategy.items() if r["pairs"]}
     assert summary["texts"] == len({t for p in pairs for t in (p.sentence1, p.sentence2)})
     candidates = sum(row["candidates"] for row in by_strategy.values())
-    looked_away = summary["dropped"].get("not_looked_at", 0)
+    looked_away = sum(summary["dropped"].get(why, 0) for why in ("not_looked_at", "held_out_text"))
     assert candidates + looked_away == 80 + sum(summary["dropped"].values())
     assert 0 < coverage["comparisons"] < coverage["possible"] == 496
     assert stage.run(cleaned, parse(values), store).digest == reference.digest

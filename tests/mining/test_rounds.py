@@ -18,7 +18,7 @@ from tests.mining.encoders import HashingEncoder
 Make = Callable[..., Document]
 WORDS = [f"{a}{b}" for a in ("ba", "ko", "lu", "mi", "re") for b in ("lum", "nar", "tet", "vik")]
 WRONG = "balum"
-SETTINGS = MineSettings(pairs=60, max_uses=6)
+SETTINGS = MineSettings(sampler="even", pairs=60, max_uses=6)
 
 
 class Mistaken(HashingEncoder):
@@ -51,7 +51,7 @@ def second(documents: list[Document], adapted: HashingEncoder) -> tuple[list[Pai
     first = mine(documents, SETTINGS, HashingEncoder()).pairs
     labelled = [label(pair) for pair in first]
     encoders = HashingEncoder(), adapted
-    return first, mine_again(documents, SETTINGS, encoders, first, labelled).pairs
+    return first, mine_again(documents, SETTINGS, encoders, (first, labelled)).pairs
 
 
 def test_no_pair_is_asked_about_twice(documents: list[Document]) -> None:
@@ -77,7 +77,7 @@ def test_the_second_round_is_the_same_again_and_covers_the_labels(
     first, more = second(documents, Mistaken())
     assert second(documents, Mistaken())[1] == more
     found = mine_again(
-        documents, SETTINGS, (HashingEncoder(), Mistaken()), first, [label(p) for p in first]
+        documents, SETTINGS, (HashingEncoder(), Mistaken()), (first, [label(p) for p in first])
     )
     assert found.coverage["comparisons"] > 250
     proposed = sum(row["candidates"] for row in found.coverage["strategies"].values())

@@ -24,7 +24,7 @@ from tests.mining.encoders import HashingEncoder
 Make = Callable[..., Document]
 WORDS = [f"{start}{end}" for start in ("ba", "ko", "lu", "mi", "re", "su") for end in
          ("lum", "nar", "tet", "vik", "zon", "dra")]  # fmt: skip
-SETTINGS = MineSettings(pairs=100, max_uses=3)
+SETTINGS = MineSettings(sampler="even", pairs=100, max_uses=3)
 ENCODER = HashingEncoder()
 
 
@@ -171,7 +171,7 @@ def test_no_more_is_looked_at_than_is_needed_of_strategies_with_texts_of_their_o
         document(". ".join(" ".join(draw.choices(WORDS, k=6)).title() for _ in range(3)) + ".")
         for _ in range(300)
     ]
-    settings = MineSettings(pairs=20, shares={"same_document": 0.5, "random": 0.5})
+    settings = MineSettings(sampler="even", pairs=20, shares={"same_document": 0.5, "random": 0.5})
     asked: set[str] = set()
 
     class Counting(HashingEncoder):
