@@ -1,17 +1,14 @@
-"""Which language a text is in; needs no network and always gives the same answer."""
+"""Which texts are in none of the languages that are wanted."""
 
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pipeline.errors import ConfigError
+from pipeline.languages import known, probabilities
 from pipeline.sections import CleanSettings
 from pipeline.words import count_words
-
-if TYPE_CHECKING:
-    from py3langid.langid import LanguageIdentifier
 
 _CHARACTERS: Final = 2_000  # are enough to tell, and keep a long text from taking long
 # Says nothing of the language: links, and what stands for personal data.
@@ -44,22 +41,3 @@ def wrong_language(text: str, settings: CleanSettings) -> str:
     best = max(found, key=found.__getitem__)
     refused = best not in settings.languages and 1 - wanted >= settings.language_confidence
     return f"language {best}" if refused else ""
-
-
-def probabilities(text: str) -> dict[str, float]:
-    """Return how likely ``text`` is in each language, by ISO 639 code; they add up to 1."""
-    return {language: float(chance) for language, chance in _identifier().rank(text)}
-
-
-@cache
-def known() -> frozenset[str]:
-    """Return the codes of the languages that can be told apart."""
-    return frozenset(str(label) for label in _identifier().nb_classes)
-
-
-@cache
-def _identifier() -> LanguageIdentifier:
-    # Takes half a second, and most runs need it not.
-    from py3langid import langid  # noqa: PLC0415
-
-    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.cleaning.language import known, probabilities, wrong_language
+from pipeline.cleaning.language import wrong_language
 from pipeline.errors import ConfigError
+from pipeline.languages import known, probabilities
 from pipeline.sections import CleanSettings
 
 ENGLISH = CleanSettings(languages=("en",))
