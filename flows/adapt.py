@@ -32,7 +32,7 @@ from pipeline import config as configuration
 from pipeline import graph, runs
 from pipeline.artifacts import IndexEntry, Reference, Store
 from pipeline.config import DomainConfig
-from pipeline.graph import Stage
+from pipeline.graph import Step
 from pipeline.runs import RunRecord, StageRecord
 from pipeline.settings import home
 
@@ -60,7 +60,7 @@ def run_stage(
 ) -> dict[str, Any]:
     """Run one stage on plain data, and return its index entry and whether it was there already."""
     outcome = graph.materialise(
-        graph.STAGES[stage],
+        graph.stage_named(stage),
         {name: Reference.model_validate(reference) for name, reference in inputs.items()},
         configuration.parse(config),
         Store(home()),
@@ -108,32 +108,34 @@ class Finished(NamedTuple):
 def _run_stages(config: DomainConfig, record: RunRecord) -> tuple[RunRecord, dict[str, Reference]]:
     store = Store(home())
     finished: dict[str, Finished] = {}
-    for stage in graph.STAGES.values():
+    for step in graph.steps(config.mine.rounds):
         start = time.perf_counter()
-        done = finished[stage.name] = _run_stage(stage, finished, config, store)
-        row = _stage_record(done, time.perf_counter() - start)
+        done = finished[step.name] = _run_step(step, finished, config, store)
+        row = _stage_record(step, done, time.perf_counter() - start)
         record = runs.add(record, row)
         if done.partial:
-            record = runs.save(record, partial=f"{stage.name}: {done.partial}")
+            record = runs.save(record, partial=f"{step.name}: {done.partial}")
         log.info("%-10s %-7s %12s rows %9.1f s", row.stage, "cached" if row.cached else "ran",
                  f"{row.rows:,}", row.waited)  # fmt: skip
     return record, {name: done.entry.reference for name, done in finished.items()}
 
 
-def _run_stage(
-    stage: Stage, finished: Mapping[str, Finished], config: DomainConfig, store: Store
+def _run_step(
+    step: Step, finished: Mapping[str, Finished], config: DomainConfig, store: Store
 ) -> Finished:
-    upstream = {name: finished[name] for name in stage.inputs}
+    stage = step.stage
+    upstream = {role: finished[name] for role, name in step.inputs.items()}
     references = {name: done.entry.reference for name, done in upstream.items()}
+    graph.refresh(stage, config)
     key = graph.key_of(stage, references, config)
     hit = store.lookup(key)
     if hit is None:
-        log.info("%-10s running", stage.name)
+        log.info("%-10s running", step.name)
     else:
         _make_known(hit)
     configured = run_stage.with_options(
-        name=stage.name,
-        task_run_name=stage.name,
+        name=step.name,
+        task_run_name=step.name,
         refresh_cache=hit is None,
         result_storage=_results_folder(),
     )
@@ -166,10 +168,10 @@ def _make_known(hit: IndexEntry) -> None:
         results.write(_plain(hit, cached=True), key=hit.key)
 
 
-def _stage_record(done: Finished, waited: float) -> StageRecord:
+def _stage_record(step: Step, done: Finished, waited: float) -> StageRecord:
     reference = done.entry.reference
     return StageRecord(
-        stage=done.entry.stage,
+        stage=step.name,
         cached=done.cached,
         digest=reference.digest,
         rows=reference.rows,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_labels, terminal
+from flows import cli_gold, cli_labels, terminal
 from pipeline import __version__
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 
 app.add_typer(cli_labels.review, name="review")
 app.add_typer(cli_labels.journal, name="journal")
+app.command("gold")(cli_gold.gold)
 
 Domain = Annotated[str, typer.Argument(metavar="DOMAIN.yaml", help="A domain file.")]
 Model = Annotated[str, typer.Argument(help="A model folder, the id of a run, or latest.")]

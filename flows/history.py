@@ -48,5 +48,6 @@ def _tasks(run_id: str) -> int:
         record = runs.load(run_id)
     except AngleAdaptError:  # it failed before its first stage
         return 0
-    unfinished = len(record.stages) < len(graph.STAGES)
+    rounds = record.config.get("mine", {}).get("rounds", 1)
+    unfinished = len(record.stages) < len(graph.steps(rounds))
     return len(record.stages) + (record.status == "failed" and unfinished)

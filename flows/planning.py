@@ -21,6 +21,8 @@ TRAINING: Final = 280.0
 TOKENS_PER_WORD: Final = 1.4
 TEMPLATE_TOKENS: Final = 10
 PROMPT_TOKENS: Final = 8
+# How much more of a stage two rounds are: the first one trains with half of the pairs.
+AGAIN: Final[Mapping[str, float]] = {"mine": 2.0, "train": 1.5, "evaluate": 2.0}
 # Seconds of the stages that use no model.
 PLAIN: Final[Mapping[str, float]] = {"collect": 5.0, "clean": 3.0, "curate": 1.0, "publish": 1.0}
 
@@ -48,6 +50,7 @@ def make(domain: str, overrides: Sequence[str]) -> Plan:
     store = Store(home())
     references: dict[str, Reference] = {}
     for name in ("collect", "clean"):
+        graph.refresh(graph.STAGES[name], config)
         outcome = graph.materialise(graph.STAGES[name], references, config, store)
         references[name] = outcome.entry.reference
     kept = store.rows(references["clean"], Document)
@@ -93,7 +96,8 @@ def _seconds(config: DomainConfig, kept: Sequence[Document]) -> dict[str, float]
         "train": learned + below + dev,
         "evaluate": (search + 2 * held["test"]) * encoded * (1 + depth) / FORWARD,
     }
-    return {name: estimates.get(name, 0.0) for name in graph.STAGES}
+    again = AGAIN if config.mine.rounds == 2 else {}
+    return {name: estimates.get(name, 0.0) * again.get(name, 1) for name in graph.STAGES}
 
 
 def text(plan: Plan) -> str:

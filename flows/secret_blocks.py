@@ -1,4 +1,4 @@
-"""Keys from Prefect's Secret blocks, for chat models whose key is not in the environment.
+"""Keys from Prefect's Secret blocks, for what needs one that is not in the environment.
 
 A key is named by the environment variable it would be in: ``OPENAI_API_KEY``. A block of that name
 in Prefect's spelling, ``openai-api-key``, stands in for it. It is put into this process's
@@ -21,11 +21,14 @@ log = logging.getLogger(__name__)
 
 def load(config: DomainConfig) -> None:
     """Load the keys that ``config`` needs and the environment does not have."""
-    for name in sorted({chat.key for chat in config.chat.values() if chat.key}):
+    wanted = {chat.key for chat in config.chat.values()}
+    if config.collect.source == "github":
+        wanted.add(config.collect.github.token)
+    for name in sorted(wanted - {""}):
         if secret(name):
             continue
         block = name.lower().replace("_", "-")
         try:
             os.environ[name] = str(cast("Secret[str]", Secret.load(block)).get())
-        except ValueError:  # there is no such block; the annotator says what is missing
+        except ValueError:  # there is no such block; who needs it says what is missing
             log.debug("there is no Secret block %s", block)

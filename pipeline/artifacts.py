@@ -22,14 +22,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
+from pipeline import tables
 from pipeline.disk import disk_errors, file_digest, sync, write_atomically
 from pipeline.errors import ArtifactError
 from pipeline.records import SCHEMA_VERSION, Dropped, R, Record, from_table, to_table
 from pipeline.settings import Home
+from pipeline.tables import READ_ROWS, RowWriter
 
 log = logging.getLogger(__name__)
 
@@ -107,11 +108,17 @@ class Draft:
 
     def write_table(self, table: pa.Table, name: str = "rows") -> None:
         """Write an Arrow table as ``name``.parquet, with page checksums."""
-        pq.write_table(
-            table, self.path / f"{name}.parquet", compression="zstd", write_page_checksum=True
-        )
+        tables.write(table, self.path / f"{name}.parquet")
         if name == "rows":
             self.rows = table.num_rows
+
+    @contextmanager
+    def writer(self, record: type[R], name: str = "rows") -> Iterator[RowWriter[R]]:
+        """Yield a writer of ``name``.parquet that takes its rows a few at a time."""
+        with RowWriter(self.path / f"{name}.parquet", record) as writer:
+            yield writer
+        if name == "rows":
+            self.rows = writer.rows
 
     def write_dropped(self, dropped: Sequence[Dropped]) -> None:
         """Write what the stage did not pass on, each with its reason."""
@@ -240,12 +247,25 @@ class Store:
         Raises:
             ArtifactError: when it is missing or damaged.
         """
-        path = self.path(reference) / f"{name}.parquet"
-        try:
-            return pq.read_table(path, page_checksum_verification=True)
-        except (OSError, pa.ArrowException) as error:
-            message = f"{path} cannot be read ({error}); run again to compute it anew"
-            raise ArtifactError(message) from error
+        return tables.read(self.path(reference) / f"{name}.parquet")
+
+    def batches(
+        self, reference: Reference, record: type[R], name: str = "rows", size: int = READ_ROWS
+    ) -> Iterator[list[R]]:
+        """Yield the rows of the table ``name``, at most ``size`` at a time.
+
+        Raises:
+            ArtifactError: when it is missing or damaged; rows before the damage were yielded.
+        """
+        return tables.read_rows(self.path(reference) / f"{name}.parquet", record, size)
+
+    @contextmanager
+    def scratch(self, label: str) -> Iterator[Path]:
+        """Yield a folder on the disk of the store, removed when the block ends."""
+        with disk_errors(self.root):
+            self._drafts.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f"{label}-", dir=self._drafts) as name:
+                yield Path(name)
 
     def json(self, reference: Reference, name: str = "summary") -> dict[str, Any]:
         """Return the JSON object ``name`` of an artefact; a summary with what was measured."""

@@ -28,6 +28,7 @@ from pipeline.sections import (
     EndpointName,
     EvaluateSettings,
     LabelSettings,
+    LeakageSettings,
     MineSettings,
     ScheduleSettings,
     Section,
@@ -49,6 +50,10 @@ class DomainConfig(Section):
     encoder: EncoderSettings = EncoderSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+    leakage: LeakageSettings = LeakageSettings()
+    allow_leakage: bool = Field(
+        default=False, description="go on when text that measures was trained on, and say so"
+    )
     schedule: ScheduleSettings = ScheduleSettings()
 
 

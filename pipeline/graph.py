@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from pipeline import gold, prompts, sources
+from pipeline import gold, prompts, registered, sources
 from pipeline.annotation import human
 from pipeline.artifacts import PARTIAL, IndexEntry, Reference, Store, stage_key
 from pipeline.config import DomainConfig
@@ -28,7 +28,11 @@ Inputs = Mapping[str, Reference]
 
 
 class Stage(NamedTuple):
-    """One step of the pipeline; ``version`` goes up when its code changes its output."""
+    """One step of the pipeline; ``version`` goes up when its code changes its output.
+
+    ``beside`` are stages and ``rules`` sections that it checks its inputs by before it starts, and
+    that change nothing in its output: it reads them, and they are not in its key.
+    """
 
     name: str
     version: int
@@ -36,35 +40,57 @@ class Stage(NamedTuple):
     sections: tuple[str, ...]
     inputs: tuple[str, ...] = ()
     externals: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
 
 
 STAGES: Final[dict[str, Stage]] = {
     stage.name: stage
     for stage in (
-        Stage("collect", 1, "pipeline.sources.stage", ("collect",), (), ("source",)),
-        Stage("clean", 1, "pipeline.cleaning.stage", ("clean",), ("collect",), ("gold",)),
-        Stage("mine", 1, "pipeline.mining.stage", ("mine", "encoder"), ("clean",), ("backbone",)),
+        Stage("collect", 2, "pipeline.sources.stage", ("collect",), (), ("source",)),
+        Stage("clean", 2, "pipeline.cleaning.stage", ("clean",), ("collect",),
+              ("gold", "meaning")),
+        Stage("mine", 3, "pipeline.mining.stage", ("mine", "encoder", "leakage"), ("clean",),
+              ("backbone", "gold")),
         Stage("label", 2, "pipeline.annotation.stage", ("label", "chat", "encoder"), ("mine",),
               ("backbone", "prompt", "gold", "human")),
-        Stage("curate", 2, "pipeline.curation.stage", ("curate",), ("clean", "mine", "label"),
-              ("gold",)),
+        Stage("curate", 3, "pipeline.curation.stage", ("curate", "leakage"),
+              ("clean", "mine", "label"), ("gold",)),
         Stage("train", 2, "pipeline.training.stage", ("train", "encoder"), ("curate",),
-              ("gold", "backbone")),
-        Stage("evaluate", 1, "pipeline.evaluation.stage", ("evaluate", "encoder"),
-              ("clean", "curate", "train"), ("gold", "backbone")),
-        Stage("publish", 2, "pipeline.export.stage", ("domain", "description", "collect"),
+              ("gold", "backbone"), ("clean",), ("leakage", "allow_leakage")),
+        Stage("evaluate", 2, "pipeline.evaluation.stage",
+              ("evaluate", "encoder", "leakage", "allow_leakage"),
+              ("clean", "curate", "train"), ("gold", "backbone", "registered")),
+        Stage("publish", 3, "pipeline.export.stage", ("domain", "description", "collect"),
               ("clean", "mine", "label", "curate", "train", "evaluate"), ()),
     )
 }  # fmt: skip
+
+
+def _backbone(config: DomainConfig) -> object:
+    return [
+        backbone.identity(config.encoder.backbone, config.encoder.revision),
+        EncoderSpec.of(config.encoder).model_dump(),  # with what the model was made for
+    ]
+
+
+# Stages that only some runs have.
+FURTHER: Final[dict[str, Stage]] = {
+    "mine_again": Stage("mine_again", 2, "pipeline.mining.rounds", ("mine", "encoder", "leakage"),
+                        ("clean", "mine", "curate", "train"), ("backbone", "gold")),
+}  # fmt: skip
+
+# What a round is made of; after the first, a round begins with "mine_again".
+ROUND: Final = ("mine", "label", "curate", "train", "evaluate")
+FIRST: Final = " 1"  # ends the names of the steps of a round that another follows
 
 # What lies outside the store, by the function that returns its identity as JSON-like data.
 EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
     "source": sources.identity,
     "gold": gold.identity,
-    "backbone": lambda config: [
-        backbone.identity(config.encoder.backbone, config.encoder.revision),
-        EncoderSpec.of(config.encoder).model_dump(),  # with what the model was made for
-    ],
+    "backbone": _backbone,
+    "meaning": lambda config: _backbone(config) if config.clean.semantic_duplicate else "",
+    "registered": registered.identity,
     "human": lambda config: human.identity(home()) if "human" in config.label.annotators else "",
     "prompt": lambda config: [
         prompts.identity(name)
@@ -76,6 +102,50 @@ EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
     ],
 }
 
+# Brings what lies outside up to date before its identity is asked for.
+REFRESH: Final[dict[str, Callable[[DomainConfig], None]]] = {"source": sources.refresh}
+
+
+class Step(NamedTuple):
+    """A stage at its place in a run; ``inputs`` are the steps it reads from, by what it calls them.
+
+    The steps of the last round have the names of their stages: what comes after reads those.
+    """
+
+    name: str
+    stage: Stage
+    inputs: Mapping[str, str]
+
+
+def steps(rounds: int = 1) -> list[Step]:
+    """Return what a run consists of, in order.
+
+    With two rounds the stages from mine to evaluate come twice; those of the first round are named
+    "mine 1", "label 1", and so on. Their keys know nothing of rounds, so that equal work is shared.
+    """
+    plain = [
+        Step(name, stage, {role: role for role in (*stage.inputs, *stage.beside)})
+        for name, stage in STAGES.items()
+    ]
+    if rounds == 1:
+        return plain
+    of_first = {name: f"{name}{FIRST}" for name in ROUND}
+    first = [
+        Step(of_first[name], stage, {role: of_first.get(role, role) for role in inputs})
+        for name, stage, inputs in plain
+        if name in ROUND
+    ]
+    again = FURTHER["mine_again"]
+    inputs = {role: of_first.get(role, role) for role in again.inputs}
+    second = [Step("mine", again, inputs) if step.name == "mine" else step for step in plain]
+    place = next(place for place, step in enumerate(second) if step.name in ROUND)
+    return [*second[:place], *first, *second[place:]]
+
+
+def stage_named(name: str) -> Stage:
+    """Return a stage by its name."""
+    return STAGES.get(name) or FURTHER[name]
+
 
 class Outcome(NamedTuple):
     """What running a stage came to; ``partial`` says in words what is missing, if anything is."""
@@ -83,6 +153,13 @@ class Outcome(NamedTuple):
     entry: IndexEntry
     cached: bool
     partial: str = ""
+
+
+def refresh(stage: Stage, config: DomainConfig) -> None:
+    """Fetch what has changed of what lies outside, before the key of ``stage`` is asked for."""
+    for name in stage.externals:
+        if name in REFRESH:
+            REFRESH[name](config)
 
 
 def key_of(stage: Stage, inputs: Inputs, config: DomainConfig) -> str:
@@ -116,7 +193,7 @@ def materialise(stage: Stage, inputs: Inputs, config: DomainConfig, store: Store
         log.info("%s: running", stage.name)
         start = time.perf_counter()
         run = importlib.import_module(stage.entry).run
-        own = {name: inputs[name] for name in stage.inputs}
+        own = {name: inputs[name] for name in (*stage.inputs, *stage.beside)}
         reference: Reference = run(own, only(config, stage), store)
         seconds = time.perf_counter() - start
         entry = IndexEntry(key=key, stage=stage.name, reference=reference, seconds=seconds)
@@ -130,9 +207,13 @@ def materialise(stage: Stage, inputs: Inputs, config: DomainConfig, store: Store
 def only(config: DomainConfig, stage: Stage) -> DomainConfig:
     """Return ``config`` with every section that ``stage`` does not declare at its default.
 
-    The gold file's place is kept for stages that declare the gold set: its content is in their key.
+    The gold file's place is kept for stages that declare the gold set, and the encoder for one that
+    looks at meanings: their content is in the key.
     """
-    kept = {section: getattr(config, section) for section in {*stage.sections, "domain"}}
+    sections = {*stage.sections, *stage.rules, "domain"}
+    kept = {section: getattr(config, section) for section in sections}
+    if "meaning" in stage.externals and config.clean.semantic_duplicate:
+        kept["encoder"] = config.encoder
     if "gold" in stage.externals and "evaluate" not in kept:
         defaults = DomainConfig(domain=config.domain).evaluate
         place = {"gold": config.evaluate.gold, "max_score": config.evaluate.max_score}

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, TypeVar
 
 import pyarrow as pa
@@ -60,6 +61,14 @@ class Document(Record):
     url: str = ""
     licence: str = ""
     fetched_at: str = Field("", description="ISO 8601; empty where the source is local")
+    robots: str = Field("", description="what robots.txt says of the URL; empty where none applies")
+    title: str = Field("", description="as its author wrote it; not part of the text")
+    section: str = Field("", description="the headings above it, outermost first, with ' > '")
+    parent: str = Field("", description="name of the document that this one is a chunk of")
+    group: str = Field("", description="what it belongs to beside others: repository, site")
+    duplicates: str = Field(
+        "", description="names of the documents its source calls duplicates of it, one a line"
+    )
     cluster: str = Field("", description="id of its near-duplicate cluster; set by clean")
     split: Split = "train"
 
@@ -130,7 +139,9 @@ def schema_of(record: type[Record]) -> pa.Schema:
 
 def to_table(rows: Sequence[R], record: type[R]) -> pa.Table:
     """Return ``rows`` as an Arrow table with the schema of ``record``."""
-    return pa.Table.from_pylist([row.model_dump() for row in rows], schema=schema_of(record))
+    schema = schema_of(record)
+    columns = {name: [getattr(row, name) for row in rows] for name in schema.names}
+    return pa.Table.from_pydict(columns, schema=schema)
 
 
 def from_table(table: pa.Table, record: type[R]) -> list[R]:
@@ -140,7 +151,9 @@ def from_table(table: pa.Table, record: type[R]) -> list[R]:
 
 def count_reasons(dropped: Iterable[Dropped]) -> dict[str, int]:
     """Return how many records were dropped for each reason, most frequent first."""
-    counts: dict[str, int] = {}
-    for drop in dropped:
-        counts[drop.reason] = counts.get(drop.reason, 0) + 1
+    return by_frequency(Counter(drop.reason for drop in dropped))
+
+
+def by_frequency(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return ``counts`` with the most frequent first."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

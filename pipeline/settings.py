@@ -21,6 +21,11 @@ class Home:
     root: Path
 
     @property
+    def sources(self) -> Path:
+        """What was fetched from elsewhere, a folder for each kind of source."""
+        return self.root / "sources"
+
+    @property
     def store(self) -> Path:
         """Content-addressed artefacts and the index of finished stages."""
         return self.root / "store"

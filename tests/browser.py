@@ -117,8 +117,10 @@ class Page:
 
     def go(self, path: Path) -> None:
         """Show the file at ``path`` and wait until it is loaded; the same one: load it again."""
+        self.evaluate("window.before = true")  # the page that is left is loaded as well
         self.call("Page.navigate", {"url": path.as_uri()})
-        self.wait("document.readyState === 'complete' && location.protocol === 'file:'")
+        loaded = "document.readyState === 'complete' && location.protocol === 'file:'"
+        self.wait(f"!window.before && {loaded}")
 
     def close(self) -> None:
         """Close the tab."""

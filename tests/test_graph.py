@@ -12,7 +12,17 @@ import pytest
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig, parse
 from pipeline.errors import InputError
-from pipeline.graph import EXTERNALS, STAGES, Stage, key_of, materialise, only
+from pipeline.graph import (
+    EXTERNALS,
+    ROUND,
+    STAGES,
+    Stage,
+    key_of,
+    materialise,
+    only,
+    stage_named,
+    steps,
+)
 
 # For each section a change of a setting that names nothing outside the store.
 CHANGES: dict[str, Any] = {
@@ -26,6 +36,8 @@ CHANGES: dict[str, Any] = {
     "encoder": {"max_length": 32},
     "train": {"epochs": 9},
     "evaluate": {"resamples": 999},
+    "leakage": {"near_duplicate": 0.5},
+    "allow_leakage": True,
     "schedule": {"cron": "0 0 * * *"},
 }
 GOLD = "sentence1,sentence2,score,split\none,two,1,dev\n"
@@ -36,6 +48,7 @@ def base(tmp_path: Path) -> dict[str, Any]:
     """A domain whose outside things are small files that a test may change."""
     (tmp_path / "gold.csv").write_text(GOLD)
     (tmp_path / "corpus.txt").write_text("Some text.")
+    (tmp_path / "sts.csv").write_text("text\nSome text.\n")
     (tmp_path / "backbone").mkdir()
     (tmp_path / "backbone" / "config.json").write_text("{}")
     return {
@@ -43,6 +56,7 @@ def base(tmp_path: Path) -> dict[str, Any]:
         "collect": {"source": "files", "path": str(tmp_path / "corpus.txt")},
         "encoder": {"backbone": str(tmp_path / "backbone")},
         "evaluate": {"gold": str(tmp_path / "gold.csv")},
+        "leakage": {"registered": [str(tmp_path / "sts.csv")]},
     }
 
 
@@ -64,8 +78,8 @@ def test_every_section_of_the_configuration_has_a_change_to_try() -> None:
 def test_stages_read_only_from_stages_before_them() -> None:
     seen: set[str] = set()
     for name, stage in STAGES.items():
-        assert set(stage.inputs) <= seen
-        assert set(stage.sections) <= set(DomainConfig.model_fields)
+        assert {*stage.inputs, *stage.beside} <= seen
+        assert {*stage.sections, *stage.rules} <= set(DomainConfig.model_fields)
         assert set(stage.externals) <= set(EXTERNALS)
         seen.add(name)
 
@@ -94,7 +108,12 @@ def test_a_key_changes_exactly_with_the_inputs_the_stage_declares(
 
 @pytest.mark.parametrize(
     ("external", "file"),
-    [("source", "corpus.txt"), ("gold", "gold.csv"), ("backbone", "backbone/config.json")],
+    [
+        ("source", "corpus.txt"),
+        ("gold", "gold.csv"),
+        ("backbone", "backbone/config.json"),
+        ("registered", "sts.csv"),
+    ],
 )
 @pytest.mark.parametrize("name", sorted(STAGES))
 def test_a_key_changes_exactly_with_the_outside_things_the_stage_declares(
@@ -105,6 +124,18 @@ def test_a_key_changes_exactly_with_the_outside_things_the_stage_declares(
     with (tmp_path / file).open("a") as stream:
         stream.write("\n")
     assert (before != key_of(stage, references(), config)) == (external in stage.externals)
+
+
+def test_the_encoder_is_in_the_key_of_clean_where_it_looks_at_meanings(
+    base: dict[str, Any], tmp_path: Path
+) -> None:
+    stage = STAGES["clean"]
+    meaning = parse({**base, "clean": {"semantic_duplicate": 0.9}})
+    before = key_of(stage, references(), meaning)
+    (tmp_path / "backbone" / "config.json").write_text('{"other": 1}')
+    assert key_of(stage, references(), meaning) != before
+    assert only(meaning, stage).encoder == meaning.encoder
+    assert only(parse(base), stage).encoder != meaning.encoder
 
 
 @pytest.mark.parametrize("name", sorted(STAGES))
@@ -137,8 +168,49 @@ def test_a_stage_sees_the_sections_it_declares_and_defaults_elsewhere(
             assert seen.evaluate.gold == full.evaluate.gold
             assert seen.evaluate.resamples == default.evaluate.resamples
         else:
-            expected = full if section in stage.sections else default
+            expected = full if section in (*stage.sections, *stage.rules) else default
             assert getattr(seen, section) == getattr(expected, section), section
+
+
+# rounds
+
+
+def test_one_round_is_every_stage_once() -> None:
+    for step in steps(1):
+        assert step.stage == STAGES[step.name]
+        assert set(step.inputs) == {*step.stage.inputs, *step.stage.beside}
+        assert all(role == name for role, name in step.inputs.items())
+    assert [step.name for step in steps(1)] == list(STAGES)
+
+
+def test_two_rounds_are_a_round_before_the_one_whose_steps_have_the_names_of_stages() -> None:
+    names = [step.name for step in steps(2)]
+    first = [f"{name} 1" for name in ROUND]
+    assert names == ["collect", "clean", *first, *ROUND, "publish"]
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_steps_read_from_steps_before_them_all_that_their_stage_reads(rounds: int) -> None:
+    seen: set[str] = set()
+    for step in steps(rounds):
+        assert set(step.inputs) == {*step.stage.inputs, *step.stage.beside}
+        assert set(step.inputs.values()) <= seen
+        assert stage_named(step.stage.name) == step.stage
+        seen.add(step.name)
+
+
+def test_a_first_round_reads_nothing_of_a_second_and_what_follows_only_the_second() -> None:
+    for step in steps(2):
+        rounds = {name.endswith(" 1") for name in step.inputs.values() if name.split()[0] in ROUND}
+        again = step.stage.name == "mine_again"
+        assert rounds <= {step.name.endswith(" 1") or again}
+
+
+def test_the_number_of_rounds_changes_no_key_but_of_mining(base: dict[str, Any]) -> None:
+    one, two = parse(base), parse({**base, "mine": {"rounds": 2}})
+    for name, stage in STAGES.items():
+        same = key_of(stage, references(), one) == key_of(stage, references(), two)
+        assert same == (name != "mine")
 
 
 # running a stage

@@ -14,7 +14,7 @@ from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig, parse
 from pipeline.errors import LeakageError, NotEnoughText
 from pipeline.graph import Outcome
-from pipeline.records import LabeledPair
+from pipeline.records import LabeledPair, Pair
 
 VERBS = ("Open", "Close", "Read", "Write", "Sort", "Return", "Remove", "Copy", "Count", "Rename")
 THINGS = ("a file", "a socket", "the list of numbers", "bytes", "a folder", "the size of a file")
@@ -70,9 +70,10 @@ def run(store: Store) -> Run:
         config: DomainConfig = parse(values)
         outcomes: dict[str, Outcome] = {}
         references: dict[str, Reference] = {}
-        for stage in graph.STAGES.values():
-            outcomes[stage.name] = graph.materialise(stage, references, config, store)
-            references[stage.name] = outcomes[stage.name].entry.reference
+        for name, stage, inputs in graph.steps(config.mine.rounds):
+            own = {role: references[step] for role, step in inputs.items()}
+            outcomes[name] = graph.materialise(stage, own, config, store)
+            references[name] = outcomes[name].entry.reference
         return outcomes
 
     return run_all
@@ -116,15 +117,39 @@ def test_nothing_changed_runs_nothing_and_train_settings_run_train_and_what_foll
     assert ran(run(domain)) == []
 
 
+def test_a_second_round_adds_pairs_and_pays_for_nothing_twice(
+    domain: dict[str, object], run: Run, store: Store
+) -> None:
+    mine = {"pairs": 40, "texts": 60, "rounds": 2}
+    outcomes = run(domain | {"mine": mine})
+    found = {name: outcome.entry.reference for name, outcome in outcomes.items()}
+    first, both = (
+        [pair.id for pair in store.rows(found[name], Pair)] for name in ("mine 1", "mine")
+    )
+    assert len(first) == 20
+    assert both[:20] == first
+    assert len(both) == len({*both}) == 40
+    asked, again = (
+        store.json(found[name])["annotators"]["likelihood"] for name in ("label 1", "label")
+    )
+    gold_dev = 14
+    assert (asked["asked"], asked["reused"]) == (20 + gold_dev, 0)
+    assert (again["asked"], again["reused"]) == (20, 20 + gold_dev)
+    assert store.json(found["train"])["pairs"] > store.json(found["train 1"])["pairs"]
+    assert ran(run(domain | {"mine": mine})) == []
+    later = run(domain | {"mine": mine, "train": {"epochs": 2, "batch_pairs": 8}})
+    assert ran(later)[0] == "train 1"
+
+
 def test_a_changed_document_has_only_new_pairs_labelled(
     domain: dict[str, object], run: Run, store: Store, tmp_path: Path
 ) -> None:
     first = run(domain)
-    before = {p.id for p in store.rows(first["curate"].entry.reference, LabeledPair)}
+    before = {p.id for p in store.rows(first["mine"].entry.reference, Pair)}
     changed = "Rename bytes that nobody asked for. The name is checked before it is used."
     (tmp_path / "texts" / "07.txt").write_text(changed)
     second = run(domain)
-    after = {p.id for p in store.rows(second["curate"].entry.reference, LabeledPair)}
+    after = {p.id for p in store.rows(second["mine"].entry.reference, Pair)}
     label = store.json(second["label"].entry.reference)["annotators"]["likelihood"]
     assert label["asked"] == len(after - before)
     gold_dev = 14
@@ -170,6 +195,45 @@ def test_training_on_gold_text_stops_the_run(
         graph.materialise(
             graph.STAGES["evaluate"], references | {"curate": draft.reference}, config, store
         )
+
+
+def planted(store: Store, references: dict[str, Reference]) -> Reference:
+    """Return the labelled pairs with a gold text in one of them."""
+    rows = store.rows(references["curate"], LabeledPair)
+    leaking = rows[0].model_copy(update={"sentence1": "gold thing  that opens number 4"})
+    with store.create("dataset") as draft:
+        draft.write_rows([leaking, *rows[1:]], LabeledPair)
+        draft.write_json(store.json(references["curate"]))
+    return draft.reference
+
+
+def test_training_does_not_start_on_gold_text(
+    domain: dict[str, object], run: Run, store: Store
+) -> None:
+    references = {name: o.entry.reference for name, o in run(domain).items()}
+    changed = references | {"curate": planted(store, references)}
+    with pytest.raises(LeakageError, match="Gold thing that opens number 4"):
+        graph.materialise(graph.STAGES["train"], changed, parse(domain), store)
+
+
+def test_leakage_that_is_allowed_is_on_record_and_on_the_card(
+    domain: dict[str, object], run: Run, store: Store
+) -> None:
+    references = {name: o.entry.reference for name, o in run(domain).items()}
+    clean = store.json(references["evaluate"])["leakage"]
+    assert clean["measured_texts"] > clean["trained_texts"] > 0
+    assert [clean["found"][check] for check in ("document", "exact", "near_duplicate")] == [0, 0, 0]
+    assert not clean["allowed"]
+    references["curate"] = planted(store, references)
+    config = parse(domain | {"allow_leakage": True})
+    for name in ("train", "evaluate", "publish"):
+        outcome = graph.materialise(graph.STAGES[name], references, config, store)
+        references[name] = outcome.entry.reference
+    found = store.json(references["evaluate"])["leakage"]
+    assert (found["found"]["exact"], found["allowed"]) == (1, True)
+    card = (store.path(references["publish"]) / "dataset" / "README.md").read_text()
+    assert "| the same text, but for case and white space | 1 |" in card
+    assert "overlaps were allowed (`allow_leakage: true`)" in card
 
 
 def test_a_corpus_too_small_for_its_pairs_says_so(

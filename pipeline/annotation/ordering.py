@@ -24,7 +24,8 @@ def by_information(scores: Sequence[Sequence[float]], count: int, first: int = 0
     if not scores or not len(rest):
         return list(range(count))
     ranks = np.array([np.argsort(np.argsort(row, kind="stable")) for row in scores])[:, first:]
-    mean, spread = ranks.mean(axis=0), ranks.std(axis=0)
+    # Rounded, so that pairs which are equal keep their order on every machine.
+    mean, spread = ranks.mean(axis=0).round(9), ranks.std(axis=0).round(9)
     part = (np.argsort(np.argsort(mean, kind="stable")) * BINS) // len(rest)
     turn = np.zeros(len(rest), dtype=int)
     for number in range(BINS):

@@ -8,16 +8,14 @@ its kind. The rules only spare the annotators work; what a variant means is thei
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Callable
+from functools import cache
+from typing import Final, NamedTuple
 
 from pipeline import prompts
+from pipeline.languages import probabilities
 from pipeline.records import normalised, text_id
 from pipeline.sections import GenerateSettings
-
-if TYPE_CHECKING:
-    from py3langid.langid import LanguageIdentifier
 
 STRATEGY: Final = "generated_{}"
 OPPOSITE: Final = STRATEGY.format("opposite")
@@ -100,7 +98,7 @@ def other_language(variant: Variant, settings: GenerateSettings) -> str:
     """
     if not settings.same_language:
         return ""
-    chances, expected = _languages(variant.text), _languages(variant.source)
+    chances, expected = probabilities(variant.text), probabilities(variant.source)
     found, wanted = (max(some, key=some.__getitem__) for some in (chances, expected))
     differ = max(chances[wanted], expected[found]) < LEAST_CHANCE
     return f"{found}, not {wanted}" if differ else ""
@@ -165,17 +163,3 @@ def _prompt_runs(name: str) -> frozenset[str]:
 def _grams(text: str, size: int = 3) -> frozenset[str]:
     whole = normalised(text)
     return frozenset(whole[start : start + size] for start in range(max(1, len(whole) - size + 1)))
-
-
-@lru_cache(maxsize=4_096)
-def _languages(text: str) -> Mapping[str, float]:
-    """Return how likely a text is in each language."""
-    found: Any = _identifier().rank(text)
-    return dict(found)
-
-
-@cache
-def _identifier() -> LanguageIdentifier:
-    from py3langid import langid  # noqa: PLC0415 - takes half a second, and most runs need it not
-
-    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)

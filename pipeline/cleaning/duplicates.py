@@ -1,96 +1,139 @@
-"""Documents that say the same in the same words, gathered in clusters.
+"""Pieces of text that say the same in the same words, found without comparing all with all.
 
-Exact duplicates share their id. Near-duplicates share most of their word 3-grams: MinHash proposes
-them (it never compares all with all), and the true Jaccard similarity decides. Short texts use
-3-grams too, on purpose: in a text of ten words one other word is another meaning ("is a digit", "is
-a letter"), and it changes three of the eight 3-grams, so such texts stay apart.
+Exact duplicates share their id. Near-duplicates share most of their word 3-grams: sketches propose
+them (:mod:`pipeline.sketches`), and the true Jaccard similarity of the texts, read again, decides.
+The sketches lie on disk and one band of them is in memory at a time, so memory grows by some fifty
+bytes a text.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
 
-from datasketch import MinHash, MinHashLSH
+import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.records import Document
+from pipeline.cleaning.components import Components
+from pipeline.cleaning.semantic import similar_pairs
+from pipeline.cleaning.spool import Order, Spool
+from pipeline.encoder import Encoder
+from pipeline.progress import Progress
+from pipeline.sketches import Hashes, Layout, Places, jaccard, layout_for, shingled, sketched
 
-PERMUTATIONS: Final = 96
-SEED: Final = 7  # of the permutations; they only propose, so it is no setting
-_PUNCTUATION: Final = ".,;:!?\"'()"
+Texts = Callable[[Places], list[str]]
+Pairs = NDArray[np.int64]  # shape (pairs, 2)
 
-Shingles = frozenset[str]
-
-
-class Cluster(NamedTuple):
-    """Documents with (nearly) the same text; the first by name stands for them all."""
-
-    id: str
-    members: tuple[Document, ...]
-
-    @property
-    def survivor(self) -> Document:
-        """The document that is kept."""
-        return self.members[0]
+AT_ONCE: Final = 256  # texts, or pairs of texts, in memory
+# In a band where more texts than this agree, each is compared with so many of those before it.
+WINDOW: Final = 64
+REMEMBERED: Final = 4_000_000  # pairs that were compared and found different
 
 
-def clusters(documents: Sequence[Document], threshold: float) -> list[Cluster]:
-    """Return ``documents`` in clusters, both in order of names; most clusters have one member.
+def find(spool: Spool, order: Order, threshold: float, folder: Path) -> Components:
+    """Return which usable pieces are duplicates of each other, by rank.
 
-    The id of a cluster is the smallest id of its members. Similarity is followed from document to
-    document, so two ends of a chain share a cluster.
+    Similarity is followed from text to text, so two ends of a chain are together. The root of a
+    component is its first piece by name. ``folder`` is for the sketches.
     """
-    ordered = sorted(documents, key=lambda document: (document.name, document.id))
-    by_id: dict[str, list[Document]] = defaultdict(list)
-    for document in ordered:
-        by_id[document.id].append(document)
-    parents = {document_id: document_id for document_id in by_id}
-    texts = {document_id: shingles(same[0].text) for document_id, same in by_id.items()}
-    for one, other in similar(texts, threshold):
-        low, high = sorted((_root(parents, one), _root(parents, other)))
-        parents[high] = low
-    members: dict[str, list[Document]] = defaultdict(list)
-    for document in ordered:
-        members[_root(parents, document.id)].append(document)
-    return [Cluster(root, tuple(same)) for root, same in members.items()]
+    count = len(order.ids)
+    found = Components(count)
+    found.join_equal(order.ids, np.arange(count))
+    items = np.sort(np.unique(order.ids, return_index=True)[1].astype(np.int64))
+
+    def texts(columns: Places) -> list[str]:
+        return spool.texts(order.positions[items[columns]])
+
+    bands = Bands(folder / "bands", layout_for(threshold), len(items))
+    with Progress("clean: sketch", len(items), "text") as progress:
+        for start in range(0, len(items), AT_ONCE):
+            columns = np.arange(start, min(start + AT_ONCE, len(items)))
+            bands.write(start, sketched(shingled(texts(columns)), bands.layout))
+            progress.advance(len(columns))
+    join_similar(found, items, bands, texts, threshold)
+    return found
 
 
-def similar(texts: dict[str, Shingles], threshold: float) -> Iterator[tuple[str, str]]:
-    """Yield the pairs of ids whose shingles overlap by at least ``threshold`` (Jaccard)."""
-    # Bands that miss next to nothing: a pair proposed in vain only costs a comparison of sets.
-    index = MinHashLSH(
-        threshold=min(max(threshold, 0.1), 0.8), num_perm=PERMUTATIONS, weights=(0.1, 0.9)
-    )
-    for name, parts in texts.items():
-        sketch = MinHash(num_perm=PERMUTATIONS, seed=SEED)
-        sketch.update_batch([part.encode() for part in parts])
-        for candidate in sorted(index.query(sketch)):
-            if jaccard(parts, texts[candidate]) >= threshold:
-                yield candidate, name
-        index.insert(name, sketch)
+def join_meanings(
+    found: Components, spool: Spool, order: Order, encoder: Encoder, threshold: float
+) -> None:
+    """Join texts whose vectors have a cosine of at least ``threshold``; of duplicates, one.
 
-
-def shingles(text: str, size: int = 3) -> Shingles:
-    """Return the word 3-grams of ``text``; case and punctuation around words do not count.
-
-    A text of fewer words is one shingle. Signs that stand alone are words: "a < b" is not "a > b".
+    All vectors are in memory, dimensions times four bytes a text.
     """
-    words = [word.strip(_PUNCTUATION) or word for word in text.casefold().split()]
-    if len(words) <= size:
-        return frozenset({" ".join(words)})
-    return frozenset(
-        " ".join(words[start : start + size]) for start in range(len(words) - size + 1)
-    )
+    items = np.unique(found.roots())
+    parts = [
+        encoder.encode(spool.texts(order.positions[items[start : start + AT_ONCE]]), label="")
+        for start in range(0, len(items), AT_ONCE)
+    ]
+    for one, other in similar_pairs(np.concatenate(parts), threshold):
+        found.join(int(items[one]), int(items[other]))
 
 
-def jaccard(one: Shingles, other: Shingles) -> float:
-    """Return the share of shingles that both have among all that either has."""
-    return len(one & other) / len(one | other)
+class Bands:
+    """The band hashes of many texts in a file; iterating yields one band of all texts at a time."""
+
+    def __init__(self, path: Path, layout: Layout, count: int) -> None:
+        self.layout = layout
+        self._path, self._count = path, count
+        with path.open("wb") as stream:
+            stream.truncate(layout.bands * count * 8)
+
+    def write(self, start: int, hashes: Hashes) -> None:
+        """Put in the hashes of the texts from ``start`` on, shape (bands, texts)."""
+        with self._path.open("r+b") as stream:
+            for band, row in enumerate(hashes):
+                stream.seek((band * self._count + start) * 8)
+                stream.write(row.tobytes())
+
+    def __iter__(self) -> Iterator[Hashes]:
+        for band in range(self.layout.bands):
+            yield np.fromfile(
+                self._path, dtype=np.uint64, count=self._count, offset=8 * band * self._count
+            )
 
 
-def _root(parents: dict[str, str], name: str) -> str:
-    while parents[name] != name:
-        parents[name] = parents[parents[name]]
-        name = parents[name]
-    return name
+def join_similar(
+    found: Components, items: Places, bands: Iterable[Hashes], texts: Texts, threshold: float
+) -> None:
+    """Join the ``items`` whose texts overlap by at least ``threshold`` (Jaccard).
+
+    Column ``c`` of ``bands``, and of what ``texts`` is asked for, speaks of ``items[c]``.
+    """
+    different = np.zeros(0, dtype=np.int64)
+    for hashes in bands:
+        for pairs in collisions(hashes):
+            roots = found.roots()[items[pairs]]
+            codes = pairs[:, 0] * len(items) + pairs[:, 1]
+            fresh = (roots[:, 0] != roots[:, 1]) & ~np.isin(codes, different)
+            alike = _alike(pairs[fresh], texts, threshold)
+            for one, other in items[pairs[fresh][alike]].tolist():
+                found.join(one, other)
+            if len(different) < REMEMBERED:
+                different = np.union1d(different, codes[fresh][~alike])
+
+
+def collisions(hashes: Hashes) -> Iterator[Pairs]:
+    """Yield the pairs of places with the same hash, neighbours first; the lower place is first."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    for distance in range(1, min(WINDOW, len(hashes) - 1) + 1):
+        same = ordered[distance:] == ordered[:-distance]
+        if not same.any():
+            return
+        yield np.stack([order[:-distance][same], order[distance:][same]], axis=1)
+
+
+def _alike(pairs: Pairs, texts: Texts, threshold: float) -> NDArray[np.bool_]:
+    """Return for each pair whether its texts are similar."""
+    alike = np.zeros(len(pairs), dtype=bool)
+    for start, end in pairwise([*range(0, len(pairs), AT_ONCE), len(pairs)]):
+        columns, places = np.unique(pairs[start:end], return_inverse=True)
+        sets = shingled(texts(columns)).sets()
+        alike[start:end] = [
+            jaccard(sets[one], sets[other]) >= threshold
+            for one, other in places.reshape(-1, 2).tolist()
+        ]
+    return alike

@@ -1,35 +1,45 @@
-"""Clean: normalise, mask, drop what is not worth pairing, merge duplicates, split."""
+"""Clean: normalise, mask, drop what is not worth pairing, merge duplicates, split.
+
+Documents stream: once for the lines that sites repeat, once to be tidied, and then from the spool
+to the artefact. Every document is one piece or is cut into several (`clean.chunk`), and every piece
+is kept or dropped: chunks = kept + dropped, always.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
 
 from pipeline import gold
-from pipeline.artifacts import Reference, Store
-from pipeline.cleaning.duplicates import Cluster, clusters
-from pipeline.cleaning.normalise import normalise
-from pipeline.cleaning.personal_data import mask
-from pipeline.cleaning.rules import RULES
-from pipeline.cleaning.splits import gold_links, split_of
+from pipeline.artifacts import Draft, Reference, Store
+from pipeline.cleaning import duplicates, splits
+from pipeline.cleaning.aside import DroppedText, Samples
+from pipeline.cleaning.spool import Order, Piece, Spool
+from pipeline.cleaning.tidying import Tidier, common_lines
 from pipeline.config import DomainConfig
+from pipeline.encoder import Encoder
 from pipeline.errors import NotEnoughText
-from pipeline.gold import GoldPair
 from pipeline.progress import Progress
-from pipeline.records import Document, Dropped, count_reasons, text_id
-from pipeline.sections import CleanSettings
+from pipeline.records import Document, Dropped, by_frequency
+from pipeline.sketches import Places
+
+log = logging.getLogger(__name__)
 
 STAGE: Final = "clean"
 
 
-class Corpus(NamedTuple):
-    """What cleaning came to: every document that came in is kept or dropped."""
+class Groups(NamedTuple):
+    """By rank: the piece that stands for it, first for the same words, then for the meaning."""
 
-    kept: list[Document]
-    dropped: list[Dropped]
-    masked: Counter[str]
-    duplicate_clusters: int
+    near: Places
+    clusters: Places
+    placed: splits.Placed
 
 
 def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> Reference:
@@ -38,92 +48,148 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     Raises:
         NotEnoughText: when no document is usable.
     """
-    documents = store.rows(inputs["collect"], Document)
-    corpus = clean(documents, config.clean, gold.load(config))
-    reasons = count_reasons(corpus.dropped)
-    if not corpus.kept:
-        listed = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
-        message = f"no usable text: all {len(documents)} documents were dropped ({listed})"
-        raise NotEnoughText(message)
-    splits = Counter(document.split for document in corpus.kept)
-    with store.create("corpus") as draft:
-        draft.write_rows(corpus.kept, Document)
-        draft.write_dropped(corpus.dropped)
-        draft.write_json(
-            {
-                "in": len(documents),
-                "kept": len(corpus.kept),
-                "dropped": reasons,
-                "masked": dict(corpus.masked),
-                "clusters": corpus.duplicate_clusters,
-                "splits": {split: splits[split] for split in ("train", "dev", "test")},
-            }
-        )
+    settings, collected = config.clean, inputs["collect"]
+
+    def documents() -> Iterator[Document]:
+        return chain.from_iterable(store.batches(collected, Document))
+
+    with store.scratch(STAGE) as folder, Spool(folder / "spool.sqlite") as spool:
+        tidier = Tidier(settings, common_lines(documents(), settings))
+        fill(spool, documents(), tidier, collected.rows)
+        order = spool.order()
+        if not len(order.ids):
+            listed = ", ".join(f"{r} {n}" for r, n in by_frequency(spool.reasons()).items())
+            message = f"no usable text: all {tidier.documents} documents were dropped ({listed})"
+            raise NotEnoughText(message)
+        groups = grouped(spool, order, config, folder, _encoder(config, store))
+        with store.create("corpus") as draft:
+            found = write(draft, spool, order, groups)
+            draft.write_json(_counts(tidier) | found | _components(spool, order, groups))
     return draft.reference
 
 
-def clean(
-    documents: Iterable[Document], settings: CleanSettings, pairs: Iterable[GoldPair] = ()
-) -> Corpus:
-    """Return the usable documents in order of their names, and the others with the reason."""
-    incoming = list(documents)
-    usable: list[Document] = []
-    dropped: list[Dropped] = []
-    masked: Counter[str] = Counter()
-    with Progress("clean", len(incoming), "document") as progress:
-        for document in incoming:
-            tidy, found = _tidied(document, settings)
-            masked += found
-            refusal = _refusal(tidy, settings)
-            if refusal:
-                dropped.append(refusal)
+def fill(spool: Spool, documents: Iterable[Document], tidier: Tidier, total: int) -> None:
+    """Put the pieces of ``documents`` into the spool."""
+
+    def pieces() -> Iterator[Piece]:
+        with Progress(STAGE, total, "document") as progress:
+            for document in documents:
+                yield from tidier.pieces(document)
+                progress.advance()
+
+    spool.add(pieces())
+
+
+def grouped(
+    spool: Spool, order: Order, config: DomainConfig, folder: Path, encoder: Encoder | None
+) -> Groups:
+    """Return clusters and splits of the usable pieces; ``encoder`` to look at meanings too."""
+    settings = config.clean
+    found = duplicates.find(spool, order, settings.near_duplicate, folder)
+    near = found.roots()
+    if encoder is not None and settings.semantic_duplicate is not None:
+        duplicates.join_meanings(found, spool, order, encoder, settings.semantic_duplicate)
+    clusters = found.roots()
+    links = splits.Links(gold.load(config), settings)
+    for piece in spool.pieces():
+        if not piece.reason:
+            links.add(piece.document)
+    return Groups(near, clusters, links.place(found, order.ids))
+
+
+def write(draft: Draft, spool: Spool, order: Order, groups: Groups) -> dict[str, Any]:
+    """Write kept and dropped pieces in order of their names, and return how many there are."""
+    names = _cluster_names(order, groups.clusters)
+    reasons, samples, counted = Counter[str](), Samples(), Counter[str]()
+    rank = 0
+    with draft.writer(Document) as kept, draft.writer(Dropped, "dropped") as dropped:
+        for piece in spool.pieces():
+            drop = _refused(piece) if piece.reason else _repeated(piece, rank, spool, order, groups)
+            if drop:
+                reasons[drop.reason] += 1
+                samples.add(piece.document, drop)
+                dropped.write([drop])
             else:
-                usable.append(tidy)
-            progress.advance()
-    groups = clusters(usable, settings.near_duplicate)
-    links = gold_links(pairs)
-    kept = [
-        group.survivor.model_copy(
-            update={"cluster": group.id, "split": split_of(group, links, settings)}
-        )
-        for group in groups
+                split = splits.SPLITS[groups.placed.splits[rank]]
+                update = {"cluster": f"{int(names[rank]):016x}", "split": split}
+                kept.write([piece.document.model_copy(update=update)])
+                counted[split] += 1
+            rank += not piece.reason
+    draft.write_rows(samples.rows(), DroppedText, "samples")
+    return {
+        "chunks": kept.rows + dropped.rows,
+        "kept": kept.rows,
+        "dropped": by_frequency(reasons),
+        "splits": {split: counted[split] for split in splits.SPLITS},
+    }
+
+
+def _encoder(config: DomainConfig, store: Store) -> Encoder | None:
+    if config.clean.semantic_duplicate is None:
+        return None
+    from pipeline.encoder.cache import VectorCache  # noqa: PLC0415 - for an option
+    from pipeline.encoder.transformer import EncoderSpec, load_backbone  # noqa: PLC0415 - torch
+
+    encoder = load_backbone(EncoderSpec.of(config.encoder), store.home)
+    return VectorCache(encoder, store.home.journal)
+
+
+def _cluster_names(order: Order, clusters: Places) -> np.ndarray:
+    """Return by rank the smallest id of each cluster; right at its root."""
+    smallest = order.ids.copy()
+    np.minimum.at(smallest, clusters, order.ids)
+    return smallest
+
+
+def _refused(piece: Piece) -> Dropped:
+    return _drop(piece, piece.reason, piece.detail)
+
+
+def _repeated(
+    piece: Piece, rank: int, spool: Spool, order: Order, groups: Groups
+) -> Dropped | None:
+    root = int(groups.clusters[rank])
+    if root == rank:
+        return None
+    if order.ids[rank] == order.ids[root]:
+        reason = "exact_duplicate"
+    else:
+        near = groups.near[rank] == groups.near[root]
+        reason = "near_duplicate" if near else "semantic_duplicate"
+    return _drop(piece, reason, f"as {spool.name(int(order.positions[root]))}")
+
+
+def _drop(piece: Piece, reason: str, detail: str) -> Dropped:
+    document = piece.document
+    return Dropped(
+        record_id=document.id, stage=STAGE, reason=reason, detail=f"{document.name}: {detail}"
+    )
+
+
+def _counts(tidier: Tidier) -> dict[str, Any]:
+    return {
+        "in": tidier.documents,
+        "masked": dict(sorted(tidier.masked.items())),
+        "boilerplate_lines": tidier.boilerplate_lines,
+    }
+
+
+def _components(spool: Spool, order: Order, groups: Groups) -> dict[str, Any]:
+    """Return how many clusters and components there are, and which components are large."""
+    sizes = np.bincount(groups.clusters)
+    kept = groups.placed.roots[np.unique(groups.clusters)]
+    large = [
+        {
+            "documents": size,
+            "split": splits.SPLITS[groups.placed.splits[root]],
+            "first": spool.name(int(order.positions[root])),
+        }
+        for root, size in splits.large(kept)
     ]
-    dropped += [drop for group in groups for drop in _duplicates(group)]
-    _check_counts(incoming, kept, dropped)
-    return Corpus(kept, dropped, masked, sum(len(group.members) > 1 for group in groups))
-
-
-def _tidied(document: Document, settings: CleanSettings) -> tuple[Document, Counter[str]]:
-    text, found = normalise(document.text), Counter[str]()
-    if settings.mask_personal_data:
-        text, found = mask(text)
-    return document.model_copy(update={"id": text_id(text), "text": text}), found
-
-
-def _refusal(document: Document, settings: CleanSettings) -> Dropped | None:
-    for reason, rule in RULES.items():
-        if detail := rule(document.text, settings):
-            return _drop(document, reason, f"{document.name}: {detail}")
-    return None
-
-
-def _duplicates(cluster: Cluster) -> list[Dropped]:
-    kept = cluster.survivor
-    return [
-        _drop(
-            document,
-            "exact_duplicate" if document.id == kept.id else "near_duplicate",
-            f"{document.name}: as {kept.name}",
-        )
-        for document in cluster.members[1:]
-    ]
-
-
-def _drop(document: Document, reason: str, detail: str) -> Dropped:
-    return Dropped(record_id=document.id, stage=STAGE, reason=reason, detail=detail)
-
-
-def _check_counts(came: list[Document], kept: list[Document], dropped: list[Dropped]) -> None:
-    if len(came) != len(kept) + len(dropped):
-        message = f"{len(came)} documents came in, {len(kept)} + {len(dropped)} went out"
-        raise AssertionError(message)
+    for row in large:
+        log.warning("%(documents)d documents hang together and are all in %(split)s, the first: "
+                    "%(first)s", row)  # fmt: skip
+    return {
+        "clusters": int((sizes > 1).sum()),
+        "components": {"count": len(np.unique(kept)), "large": large},
+    }

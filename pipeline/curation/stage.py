@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 
-from pipeline import gold
+from pipeline import gold, leakage
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig
 from pipeline.curation.calibration import Opinion
@@ -25,6 +26,7 @@ from pipeline.records import (
     count_reasons,
     text_id,
 )
+from pipeline.registered import Text
 from pipeline.sections import CurateSettings
 from pipeline.sentences import sentences
 
@@ -130,7 +132,33 @@ def _screened(
     others = store.json(inputs["label"]).get("generated", {}).get("independent", ())
     judges = [opinions[name] for name in heard(settings, opinions) if name in others]
     usable, refused = screen_written(usable, {pair.id for pair in written}, judges, documents)
-    return usable, dropped + refused
+    held_out = [document for document in documents if document.split != "train"]
+    measured = chain(leakage.views(held_out), leakage.gold_texts(gold.load(config)))
+    usable, leaking = without_leaks(usable, measured, config.leakage.near_duplicate)
+    return usable, dropped + refused + leaking
+
+
+def without_leaks(
+    pairs: Sequence[Pair], measured: Iterable[Text], near_duplicate: float
+) -> tuple[list[Pair], list[Dropped]]:
+    """Return ``pairs`` without those of which a text is, or nearly is, one of ``measured``.
+
+    Documents that differ may still share a sentence.
+    """
+    trained = leakage.Trained(pairs, near_duplicate)
+    found = {text_id(leak.trained): leak for leak in trained.same_texts(measured)}
+    usable: list[Pair] = []
+    dropped: list[Dropped] = []
+    for pair in pairs:
+        leak = found.get(text_id(pair.sentence1)) or found.get(text_id(pair.sentence2))
+        if leak is None:
+            usable.append(pair)
+        else:
+            where = f"as {leak.measured_in}"
+            dropped.append(
+                Dropped(record_id=pair.id, stage="curate", reason="held_out_text", detail=where)
+            )
+    return usable, dropped
 
 
 def screen(

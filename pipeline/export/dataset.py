@@ -88,6 +88,7 @@ def _card(
         description=config.description,
         columns=COLUMNS,
         strategies=_strategies(inputs, store),
+        leakage=store.json(inputs["evaluate"]).get("leakage"),
         **sources,
         **summaries,
     )

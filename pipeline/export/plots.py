@@ -53,6 +53,7 @@ def draw(data: Mapping[str, Any]) -> dict[str, Markup]:
     wanted = {
         "differences": (_differences, data["comparisons"], "Differences with their intervals"),
         "histogram": (_histogram, labels["histogram"], "Distribution of the labels"),
+        "coverage": (_coverage, data["mined"], "Mined pairs by expected label"),
         "agreement": (_agreement, labels if labels["agreement"] else None,
                       "Agreement of annotators with gold"),
         "calibration": (_calibration, _calibrated(labels["calibration"]),
@@ -118,6 +119,25 @@ def _histogram(counts: Sequence[int]) -> Figure:
     axes.bar([(place + 0.5) * width for place in range(len(counts))], counts, width * 0.86,
              color=ADAPTED)  # fmt: skip
     axes.set_xlabel("label")
+    axes.set_ylabel("pairs")
+    axes.set_xlim(0, 1)
+    axes.grid(axis="y")
+    return figure
+
+
+def _coverage(mined: Mapping[str, Any]) -> Figure:
+    """Draw the mined pairs by expected label, and as many as they would be by chance."""
+    figure, axes = _axes(2.5)
+    pairs, candidates = mined["pairs"], mined["candidates"]
+    width = 1 / len(pairs)
+    axes.bar([(place + 0.5) * width for place in range(len(pairs))], pairs, width * 0.86,
+             color=ADAPTED, label="mined")  # fmt: skip
+    if sum(candidates):
+        drawn = [count * sum(pairs) / sum(candidates) for count in candidates]
+        edges = [place * width for place in range(len(pairs) + 1)]
+        axes.stairs(drawn, edges, color=BASE, linewidth=1.6, baseline=None, label="by chance")
+        figure.legend(loc="outside upper left", ncols=2, handlelength=1.4)
+    axes.set_xlabel("expected label")
     axes.set_ylabel("pairs")
     axes.set_xlim(0, 1)
     axes.grid(axis="y")

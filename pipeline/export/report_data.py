@@ -29,6 +29,7 @@ HEADLINES: Final = {
 }
 MEASURES: Final = {"ndcg@10": "nDCG@10", "mrr@10": "MRR@10"}
 FIFTHS: Final = 5
+FIRST: Final = " 1"  # ends the names of the steps of a first round, as in pipeline.graph
 EXAMPLES: Final = 2
 
 Summaries = Mapping[str, dict[str, Any]]
@@ -48,6 +49,8 @@ def gather(run: RunRecord, references: Mapping[str, Reference], store: Store) ->
         "comparisons": _comparisons(evaluation),
         "evaluation": evaluation,
         "funnel": _funnel(summaries),
+        "mined": summaries.get("mine", {}).get("coverage", {}),
+        "rounds": _rounds(summaries),
         "labels": _labels(summaries),
         "examples": _examples(_rows(references.get("curate"), store)),
         "training": summaries.get("train", {}),
@@ -111,6 +114,26 @@ def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
     return {name: found.get(name) for name in names}
 
 
+def _rounds(summaries: Summaries) -> dict[str, Any]:
+    """Return what the second round gained: each measure for base, first round and second."""
+    ends = {when: f"evaluate{end}" for when, end in (("first", FIRST), ("second", ""))}
+    if not all(name in summaries for name in ends.values()):
+        return {}
+    first, second = (_comparisons(summaries[name]) for name in ends.values())
+    measures = [
+        {"measure": two["measure"], "about": two["about"], "base": two["base"],
+         "first": one["adapted"], "second": two["adapted"]}
+        for one, two in zip(first, second, strict=False)
+    ]  # fmt: skip
+    trained = [summaries.get(f"train{end}", {}) for end in (FIRST, "")]
+    if all(train.get("best_dev") is not None for train in trained):
+        measures.insert(0, {
+            "measure": "Spearman's ρ", "about": "gold dev pairs", "base": trained[1]["base_dev"],
+            "first": trained[0]["best_dev"], "second": trained[1]["best_dev"],
+        })  # fmt: skip
+    return {"pairs": [train.get("pairs") for train in trained], "measures": measures}
+
+
 def _funnel(summaries: Summaries) -> list[dict[str, Any]]:
     """Return what each stage was given, passed on and dropped, with every reason."""
     collect, clean, mine, curate, train = (
@@ -121,8 +144,8 @@ def _funnel(summaries: Summaries) -> list[dict[str, Any]]:
     steps = [
         ("collect", "documents", collect.get("documents"), collect.get("documents"), {},
          collect.get("licences", {})),
-        ("clean", "documents", clean.get("in"), clean.get("kept"), clean.get("dropped", {}),
-         clean.get("splits", {})),
+        ("clean", "documents", clean.get("chunks", clean.get("in")), clean.get("kept"),
+         clean.get("dropped", {}), clean.get("splits", {})),
         ("mine", "pairs", mined, mine.get("pairs"), mine.get("dropped", {}),
          mine.get("strategies", {})),
         ("label", "variants", written.get("in"), written.get("kept"), written.get("dropped", {}),

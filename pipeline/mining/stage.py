@@ -3,37 +3,89 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
 
+from pipeline import gold, leakage
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig
 from pipeline.encoder import Encoder
 from pipeline.encoder.cache import VectorCache
 from pipeline.errors import ConfigError, NotEnoughText
-from pipeline.mining.strategies import STRATEGIES, Proposal, Texts
-from pipeline.records import Document, Dropped, Pair, count_reasons, digest_of, pair_id, text_id
+from pipeline.mining import texts
+from pipeline.mining.coverage import coverage
+from pipeline.mining.pool import Pool
+from pipeline.mining.sampler import SAMPLERS, Sample
+from pipeline.mining.strategies import STRATEGIES
+from pipeline.records import Document, Pair, digest_of, pair_id, text_id
+from pipeline.registered import Text
 from pipeline.sections import MineSettings
 from pipeline.sentences import first_and_rest, lead
 
 
+class Mined(NamedTuple):
+    """The pairs, how many candidates were not taken and why, and what the pairs cover."""
+
+    pairs: list[Pair]
+    dropped: dict[str, int]
+    coverage: dict[str, Any]
+
+
 def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> Reference:
-    """Write the pairs; held-out documents are never paired."""
+    """Write the pairs; held-out documents are never paired.
+
+    Of candidates that are not taken only the number is kept, by reason: there may be millions.
+    """
     from pipeline.encoder.transformer import EncoderSpec, load_backbone  # noqa: PLC0415 - torch
 
+    check_shares(config.mine)
     corpus = store.rows(inputs["clean"], Document)
     train = [document for document in corpus if document.split == "train"]
-    check_shares(config.mine)
     encoder = load_backbone(EncoderSpec.of(config.encoder), store.home)
-    pairs, dropped = mine(train, config.mine, VectorCache(encoder, store.home.journal))
+    share = config.mine.model_copy(update={"pairs": config.mine.pairs // config.mine.rounds})
+    cache = VectorCache(encoder, store.home.journal)
+    return write(mine(train, share, cache, barred(corpus, config)), store)
+
+
+def barred(corpus: Sequence[Document], config: DomainConfig) -> frozenset[str]:
+    """Return the ids of texts of train documents that measure something as well.
+
+    Documents that differ may share a sentence. A pair with one that is in held-out text or the gold
+    set would be labelled for nothing: it is not trained on.
+    """
+    texts = (
+        Text(view, document.name)
+        for document in corpus
+        if document.split == "train"
+        for view in _views(document, config.mine.max_words)
+    )
+    held = leakage.Held(texts, config.leakage.near_duplicate)
+    held_out = leakage.views(leakage.held_out([corpus]))
+    measured = chain(held_out, leakage.gold_texts(gold.load(config)))
+    return frozenset(text_id(leak.trained) for leak in held.same_texts(measured))
+
+
+def _views(document: Document, max_words: int) -> Iterator[str]:
+    """Yield the texts that a document may give to pairs."""
+    first, rest = first_and_rest(document.text, max_words)
+    yield from (lead(document.text, max_words), lead(first, max_words))
+    if rest:
+        yield rest
+
+
+def write(mined: Mined, store: Store) -> Reference:
+    """Write the pairs and what is known of them."""
+    pairs = mined.pairs
     with store.create("pairs") as draft:
         draft.write_rows(pairs, Pair)
-        draft.write_dropped(dropped)
         draft.write_json(
             {
                 "pairs": len(pairs),
                 "strategies": dict(Counter(pair.strategy for pair in pairs)),
                 "texts": len({text for p in pairs for text in (p.sentence1, p.sentence2)}),
-                "dropped": count_reasons(dropped),
+                "dropped": mined.dropped,
+                "coverage": mined.coverage,
             }
         )
     return draft.reference
@@ -46,79 +98,65 @@ def check_shares(settings: MineSettings) -> None:
         ConfigError: names those that do.
     """
     unknown = sorted(set(settings.shares) - set(STRATEGIES))
-    if unknown or not sum(settings.shares.values()):
+    if unknown or (settings.shares and not sum(settings.shares.values())):
         message = f"mine.shares: unknown {unknown or 'sum 0'}; there are {', '.join(STRATEGIES)}"
         raise ConfigError(message)
 
 
 def mine(
-    documents: list[Document], settings: MineSettings, encoder: Encoder
-) -> tuple[list[Pair], list[Dropped]]:
-    """Return ``settings.pairs`` pairs, shared out over the strategies, and what was not taken.
+    documents: Sequence[Document],
+    settings: MineSettings,
+    encoder: Encoder,
+    unwanted: frozenset[str] = frozenset(),
+) -> Mined:
+    """Return ``settings.pairs`` pairs, or as many as there are if at least half of that.
+
+    No pair has a text whose id is among ``unwanted``.
 
     Raises:
-        NotEnoughText: when the documents do not yield that many pairs.
+        NotEnoughText: when the documents do not yield that many.
     """
-    chosen = sorted(documents, key=lambda d: digest_of(str(settings.seed), "document", d.id))
-    chosen = chosen[: settings.texts]
-    texts = _texts(chosen, settings, encoder)
-    pairs: dict[str, Pair] = {}
-    dropped: list[Dropped] = []
+    chosen = choose(documents, settings)
+    found = Mined([], {}, {})
     if len(chosen) > 2:
-        for name, share in settings.shares.items():
-            wanted = round(settings.pairs * share / sum(settings.shares.values()))
-            proposals = [] if wanted == 0 else list(STRATEGIES[name](texts))
-            _take(name, wanted, [_pair(name, p, chosen) for p in proposals], (pairs, dropped))
-    if len(pairs) < settings.pairs / 2:
+        seen = texts.of(chosen, settings, encoder, unwanted)
+        found = described(SAMPLERS[settings.sampler](seen), chosen)
+    if len(found.pairs) < settings.pairs / 2:
         message = (
-            f"{len(documents)} train documents yield {len(pairs)} pairs, mine.pairs asks for "
+            f"{len(documents)} train documents yield {len(found.pairs)} pairs, mine.pairs asks for "
             f"{settings.pairs}: add text, or lower mine.pairs"
         )
         raise NotEnoughText(message)
-    return list(pairs.values()), dropped
+    return found
 
 
-def _texts(documents: list[Document], settings: MineSettings, encoder: Encoder) -> Texts:
-    halves = [first_and_rest(document.text, settings.max_words) for document in documents]
-    return Texts(
-        leads=[lead(document.text, settings.max_words) for document in documents],
-        firsts=[lead(first, settings.max_words) for first, _ in halves],
-        rests=[rest for _, rest in halves],
-        encoder=encoder,
-        seed=settings.seed,
-    )
+def choose(documents: Sequence[Document], settings: MineSettings) -> list[Document]:
+    """Return the documents that pairs are drawn from, in the order of their hashes."""
+    ordered = sorted(documents, key=lambda d: digest_of(str(settings.seed), "document", d.id))
+    return ordered[: settings.texts]
 
 
-def _pair(strategy: str, proposal: Proposal, documents: list[Document]) -> Pair:
-    sentence1, sentence2, first, second = proposal
-    return Pair(
-        id=pair_id(sentence1, sentence2),
-        sentence1=sentence1,
-        sentence2=sentence2,
-        strategy=strategy,
-        document1=documents[first].id,
-        document2=documents[second].id,
-        name1=documents[first].name,
-        name2=documents[second].name,
-    )
+def described(sample: Sample, documents: Sequence[Document]) -> Mined:
+    """Return the pairs of a sample as records, with what is known of them."""
+    dropped = {reason: count for reason, count in sample.dropped.most_common() if count}
+    return Mined(_pairs(sample.pool, documents), dropped, coverage(sample))
 
 
-def _take(
-    strategy: str, wanted: int, candidates: list[Pair], into: tuple[dict[str, Pair], list[Dropped]]
-) -> None:
-    """Move ``wanted`` candidates into the pairs, lowest id first; count why others are not."""
-    pairs, dropped = into
-    taken = 0
-    for pair in sorted(candidates, key=lambda pair: pair.id):
-        reason = ""
-        if pair.id in pairs:
-            reason = "proposed_twice"
-        elif text_id(pair.sentence1) == text_id(pair.sentence2):
-            reason = "same_text"
-        elif taken >= wanted:
-            reason = "over_share"
-        if reason:
-            dropped.append(Dropped(record_id=pair.id, stage="mine", reason=reason, detail=strategy))
-        else:
-            pairs[pair.id] = pair
-            taken += 1
+def _pairs(pool: Pool, documents: Sequence[Document]) -> list[Pair]:
+    columns = (pool.first, pool.second, pool.one, pool.two, pool.strategy)
+    pairs = []
+    for first, second, one, two, strategy in zip(*(c.tolist() for c in columns), strict=True):
+        sentence1, sentence2 = pool.texts[first], pool.texts[second]
+        pairs.append(
+            Pair(
+                id=pair_id(sentence1, sentence2),
+                sentence1=sentence1,
+                sentence2=sentence2,
+                strategy=pool.names[strategy],
+                document1=documents[one].id,
+                document2=documents[two].id,
+                name1=documents[one].name,
+                name2=documents[two].name,
+            )
+        )
+    return pairs

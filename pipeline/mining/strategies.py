@@ -9,96 +9,108 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
-import bm25s
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.encoder import Encoder
-from pipeline.records import digest_of
+from pipeline.mining.neighbours import Neighbours
+from pipeline.mining.texts import Texts
+from pipeline.records import Document
+from pipeline.sentences import lead, sentences
 
 Proposal = tuple[str, str, int, int]  # sentence1, sentence2, document index of each
 
-# Which neighbour a text is paired with: near ones often, further ones sometimes.
-RANKS: Final = (0, 0, 1, 2, 4, 8, 16)
-
-
-@dataclass(frozen=True)
-class Texts:
-    """The texts that strategies choose from; index i of every list is one document."""
-
-    leads: list[str]  # the opening of each document
-    firsts: list[str]  # its first sentence
-    rests: list[str]  # the opening of what follows, "" when there is nothing
-    encoder: Encoder
-    seed: int
-
-    @cached_property
-    def dense(self) -> NDArray[np.int64]:
-        """Nearest texts by the frozen encoder's cosine, nearest first; shape (texts, ranks)."""
-        vectors = self.encoder.encode(self.leads, "encode texts")
-        blocks = [vectors[start : start + 512] @ vectors.T for start in range(0, len(vectors), 512)]
-        return _nearest(np.concatenate(blocks))
-
-    @cached_property
-    def lexical(self) -> NDArray[np.int64]:
-        """Nearest texts by BM25, nearest first; shape (texts, ranks)."""
-        tokens = bm25s.tokenize(self.leads, stopwords="en", show_progress=False, return_ids=False)
-        none = np.zeros(len(tokens), dtype=np.float32)  # a text may hold stop words only
-        if not any(tokens):
-            return _nearest(np.stack([none] * len(tokens)))
-        index = bm25s.BM25()
-        index.index(tokens, show_progress=False)
-        return _nearest(np.stack([index.get_scores(words) if words else none for words in tokens]))
-
-    def draw(self, what: str, *texts: str) -> int:
-        """Return a number that depends on the seed and ``texts`` alone."""
-        return int(digest_of(str(self.seed), what, *texts), 16)
-
-
-def _nearest(scores: NDArray[np.floating]) -> NDArray[np.int64]:
-    np.fill_diagonal(scores, -np.inf)
-    count = min(max(RANKS) + 1, scores.shape[0] - 1)
-    return np.argsort(-scores, axis=1, kind="stable")[:, :count]
+MIN_WORDS: Final = 4  # of a sentence that says something by itself
 
 
 def same_document(texts: Texts) -> Iterator[Proposal]:
-    """Pair the first sentence of a document with what follows it."""
+    """Pair the first sentence of a document with what follows it, and chunks of one text."""
     for index, (first, rest) in enumerate(zip(texts.firsts, texts.rests, strict=True)):
-        if len(first.split()) >= 4 and len(rest.split()) >= 5:
+        if len(first.split()) >= MIN_WORDS and len(rest.split()) >= MIN_WORDS + 1:
             yield first, rest, index, index
+    yield from _leads(texts, texts.together(_parent))
+
+
+def same_section(texts: Texts) -> Iterator[Proposal]:
+    """Pair texts that stand under the same heading."""
+    yield from _leads(texts, texts.together(_section))
+
+
+def adjacent_sentences(texts: Texts) -> Iterator[Proposal]:
+    """Pair two sentences in a row of a document, which two by a hash."""
+    for index, document in enumerate(texts.documents):
+        said = [lead(one, texts.settings.max_words) for one in sentences(document.text)]
+        pairs = [
+            pair
+            for pair in itertools.pairwise(said)
+            if all(len(sentence.split()) >= MIN_WORDS for sentence in pair)
+        ]
+        if pairs:
+            one, other = min(pairs, key=lambda pair: texts.draw("adjacent", *pair))
+            yield one, other, index, index
+
+
+def title_body(texts: Texts) -> Iterator[Proposal]:
+    """Pair the title of a document with the opening of its text."""
+    for index, document in enumerate(texts.documents):
+        title = lead(document.title, texts.settings.max_words)
+        if len(title.split()) > 1:
+            yield title, texts.leads[index], index, index
+
+
+def source_duplicates(texts: Texts) -> Iterator[Proposal]:
+    """Pair documents that their source calls duplicates."""
+    places = {document.name: index for index, document in enumerate(texts.documents)}
+    for index, document in enumerate(texts.documents):
+        for name in document.duplicates.splitlines():
+            other = places.get(name, index)
+            if other != index:
+                yield texts.leads[index], texts.leads[other], index, other
 
 
 def dense(texts: Texts) -> Iterator[Proposal]:
-    """Pair a text with one of its neighbours by the frozen encoder."""
+    """Pair a text with its neighbours by the current encoder."""
     yield from _neighbours(texts, texts.dense, "dense")
 
 
 def lexical(texts: Texts) -> Iterator[Proposal]:
-    """Pair a text with one of its neighbours by BM25."""
+    """Pair a text with its neighbours by BM25."""
     yield from _neighbours(texts, texts.lexical, "lexical")
 
 
 def random(texts: Texts) -> Iterator[Proposal]:
     """Pair texts that have nothing to do with each other, by the order of their hashes."""
-    order = sorted(range(len(texts.leads)), key=lambda i: texts.draw("random", texts.leads[i]))
-    for first, second in itertools.pairwise(order):
+    for line in texts.lines:
+        yield from _leads(texts, itertools.pairwise(line))
+
+
+def _parent(document: Document) -> str:
+    return document.parent
+
+
+def _section(document: Document) -> tuple[str, ...]:
+    held = (document.source, document.group, document.parent, document.section)
+    return held if document.section else ()
+
+
+def _leads(texts: Texts, pairs: Iterator[tuple[int, int]]) -> Iterator[Proposal]:
+    for first, second in pairs:
         yield texts.leads[first], texts.leads[second], first, second
 
 
-def _neighbours(texts: Texts, nearest: NDArray[np.int64], what: str) -> Iterator[Proposal]:
-    for index, lead in enumerate(texts.leads):
-        rank = RANKS[texts.draw(what, lead) % len(RANKS)]
-        if rank < nearest.shape[1]:
-            other = int(nearest[index, rank])
-            yield lead, texts.leads[other], index, other
+def _neighbours(texts: Texts, nearest: Neighbours, what: str) -> Iterator[Proposal]:
+    for index, (text, row) in enumerate(zip(texts.leads, nearest.near.tolist(), strict=True)):
+        for rank in texts.ranks(what, text):
+            other = row[rank] if rank < len(row) else -1
+            if other >= 0:
+                yield text, texts.leads[other], index, other
 
 
+# In this order: a pair that two strategies propose counts as the first one's.
 STRATEGIES: Final[dict[str, Callable[[Texts], Iterator[Proposal]]]] = {
+    "source_duplicates": source_duplicates,
+    "title_body": title_body,
     "same_document": same_document,
+    "same_section": same_section,
+    "adjacent_sentences": adjacent_sentences,
     "dense": dense,
     "lexical": lexical,
     "random": random,

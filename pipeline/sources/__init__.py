@@ -1,30 +1,49 @@
-"""Sources of documents: a name, a function that reads, and one that says when to read again.
+"""Sources of documents, by name.
 
-Adding a source is one file and one line in ``SOURCES``.
+A source is a module with the three functions of `Source`. Adding one is one file and one line in
+``SOURCES``; modules are imported when their source is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Protocol, cast
 
 from pipeline.config import DomainConfig
 from pipeline.errors import ConfigError
-from pipeline.records import Document
+from pipeline.records import Document, Dropped
 from pipeline.sections import CollectSettings
-from pipeline.sources import files, python_docs
+from pipeline.settings import home
 
 
-class Source(NamedTuple):
-    """How to read documents, and a fingerprint that changes when reading again would differ."""
+class Source(Protocol):
+    """Where documents come from. ``shelf`` is a folder of its own that stays between runs."""
 
-    read: Callable[[CollectSettings], Iterator[Document]]
-    fingerprint: Callable[[CollectSettings], str]
+    def refresh(self, settings: CollectSettings, shelf: Path) -> None:
+        """Bring the shelf up to date; nothing to do for what is local.
+
+        What arrived stays on the shelf whatever ends it, so that the next call goes on from there.
+        """
+        ...
+
+    def fingerprint(self, settings: CollectSettings, shelf: Path) -> str:
+        """Return what changes exactly when reading again would differ; needs no network."""
+        ...
+
+    def read(self, settings: CollectSettings, shelf: Path) -> Iterator[Document | Dropped]:
+        """Yield the documents, and for each thing that is none, why; needs no network."""
+        ...
 
 
-SOURCES: Final[dict[str, Source]] = {
-    "files": Source(files.read, files.fingerprint),
-    "python_docs": Source(python_docs.read, python_docs.fingerprint),
+SOURCES: Final[dict[str, str]] = {
+    "files": "pipeline.sources.files",
+    "github": "pipeline.sources.github",
+    "huggingface": "pipeline.sources.huggingface",
+    "python_docs": "pipeline.sources.python_docs",
+    "stack_exchange": "pipeline.sources.stack_exchange",
+    "web": "pipeline.sources.web",
 }
 
 
@@ -37,9 +56,23 @@ def source(name: str) -> Source:
     if name not in SOURCES:
         message = f"collect.source: there is no {name!r}; there are {', '.join(sorted(SOURCES))}"
         raise ConfigError(message)
-    return SOURCES[name]
+    return cast("Source", importlib.import_module(SOURCES[name]))
+
+
+def shelf(name: str) -> Path:
+    """Return the folder in which the source ``name`` keeps what it fetched."""
+    return home().sources / name
 
 
 def identity(config: DomainConfig) -> str:
-    """Return what decides the documents of a domain."""
-    return source(config.collect.source).fingerprint(config.collect)
+    """Return what decides the documents of a domain, as they were fetched last."""
+    name = config.collect.source
+    return source(name).fingerprint(config.collect, shelf(name))
+
+
+def refresh(config: DomainConfig) -> None:
+    """Fetch what has changed since the last time, unless the configuration says not to."""
+    name = config.collect.source
+    found = source(name)
+    if config.collect.refresh:
+        found.refresh(config.collect, shelf(name))

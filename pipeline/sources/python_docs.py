@@ -32,12 +32,16 @@ SKIPPED: Final = frozenset(
 _ALIASES: Final = {"posix": "os", "nt": "os"}
 
 
-def fingerprint(settings: CollectSettings) -> str:  # noqa: ARG001 - the interpreter decides
+def refresh(settings: CollectSettings, shelf: Path) -> None:
+    """Do nothing: the interpreter carries its documentation."""
+
+
+def fingerprint(settings: CollectSettings, shelf: Path) -> str:  # noqa: ARG001 - a `Source`
     """Return what decides the content of this source: the interpreter's full version."""
     return f"{platform.python_implementation()} {sys.version} {sys.platform}"
 
 
-def read(settings: CollectSettings) -> Iterator[Document]:  # noqa: ARG001 - as above
+def read(settings: CollectSettings, shelf: Path) -> Iterator[Document]:  # noqa: ARG001 - a `Source`
     """Yield a document for every public module, class, method and function with prose."""
     source = f"python-docs {platform.python_version()}"
     for name, docstring in _docstrings():

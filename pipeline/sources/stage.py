@@ -3,39 +3,70 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
-from pipeline.artifacts import Reference, Store
+from pipeline.artifacts import Draft, Reference, Store
 from pipeline.config import DomainConfig
 from pipeline.errors import NotEnoughText
 from pipeline.progress import Progress
-from pipeline.records import Document
-from pipeline.sources import source
+from pipeline.records import Document, Dropped, by_frequency
+from pipeline.sources import shelf, source
+
+
+class Collected(NamedTuple):
+    """What a source came to: documents by licence, what else by its reason, and an example."""
+
+    licences: Counter[str]
+    reasons: Counter[str]
+    first: Dropped | None
 
 
 def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> Reference:  # noqa: ARG001 - the first stage
-    """Write the documents of ``config.collect`` as one artefact.
+    """Write the documents of ``config.collect`` as one artefact, as they come.
 
     Raises:
         NotEnoughText: when the source holds no document.
     """
-    documents: list[Document] = []
-    with Progress("collect", 0, "document") as progress:  # a source does not know its size
-        for document in source(config.collect.source).read(config.collect):
-            documents.append(document)
-            progress.advance()
-    if not documents:
-        where = f" at {config.collect.path}" if config.collect.path else ""
-        message = f"the source {config.collect.source}{where} holds no documents"
-        raise NotEnoughText(message)
-    licences = Counter(document.licence or "not stated" for document in documents)
+    name = config.collect.source
     with store.create("documents") as draft:
-        draft.write_rows(documents, Document)
+        found = write(draft, source(name).read(config.collect, shelf(name)))
+        if not found.licences:
+            raise NotEnoughText(_nothing(config, found))
         draft.write_json(
             {
-                "source": config.collect.source,
-                "documents": len(documents),
-                "licences": dict(licences),
+                "source": name,
+                "documents": found.licences.total(),
+                "dropped": by_frequency(found.reasons),
+                "licences": dict(found.licences),
             }
         )
     return draft.reference
+
+
+def write(draft: Draft, things: Iterable[Document | Dropped]) -> Collected:
+    """Write documents and what is dropped, and return what there was."""
+    licences, reasons, first = Counter[str](), Counter[str](), None
+    with (
+        Progress("collect", 0, "document") as progress,  # a source does not know its size
+        draft.writer(Document) as documents,
+        draft.writer(Dropped, "dropped") as dropped,
+    ):
+        for found in things:
+            if isinstance(found, Document):
+                documents.write([found])
+                licences[found.licence or "not stated"] += 1
+            else:
+                dropped.write([found])
+                reasons[found.reason] += 1
+                first = first or found
+            progress.advance()
+    return Collected(licences, reasons, first)
+
+
+def _nothing(config: DomainConfig, found: Collected) -> str:
+    where = f" at {config.collect.path}" if config.collect.path else ""
+    listed = ", ".join(f"{reason} {count}" for reason, count in by_frequency(found.reasons).items())
+    first = found.first
+    why = f" ({listed}; first: {first.record_id}: {first.detail})" if first else ""
+    return f"the source {config.collect.source}{where} holds no documents{why}"

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from itertools import chain
 
-from pipeline import gold
+from pipeline import gold, leakage, registered
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig
-from pipeline.records import LabeledPair
+from pipeline.records import Document, LabeledPair
 from pipeline.training import job
 
 
 def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> Reference:
-    """Write the model directory: adapter, tokenizer and ``angle_adapt.json``."""
+    """Write the model directory: adapter, tokenizer and ``angle_adapt.json``.
+
+    Raises:
+        LeakageError: before anything is loaded, when a pair holds text that measures.
+    """
     pairs = store.rows(inputs["curate"], LabeledPair)
-    dev = [pair for pair in gold.load(config) if pair.split == "dev"]
+    gold_pairs = gold.load(config)
+    trained = leakage.Trained(pairs, config.leakage.near_duplicate)
+    held_out = leakage.held_out(store.batches(inputs["clean"], Document))
+    others = chain(leakage.gold_texts(gold_pairs), registered.texts(config))
+    leakage.refuse(leakage.check(trained, held_out, others), config)
+    dev = [pair for pair in gold_pairs if pair.split == "dev"]
     start = time.perf_counter()
     spec = job.spec_for(config.encoder, config.train)
     with store.create("model") as draft:

@@ -497,7 +497,9 @@ def test_card_and_report_say_what_a_model_wrote(
     config = parse(settings(writer, judge))
     inputs = inputs_of(store, mined())
     curated(store, inputs, config)
-    dataset.write(tmp_path, inputs, config, store)
+    with store.create("evaluation") as draft:
+        draft.write_json({})
+    dataset.write(tmp_path, inputs | {"evaluate": draft.reference}, config, store)
     card = (tmp_path / "README.md").read_text()
     assert "| generated level 5 | 8 |" in card
     assert "language model\n`writer-1` wrote (prompt `graded-variants.v1`)" in card

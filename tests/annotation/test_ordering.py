@@ -28,7 +28,7 @@ def witness(scores: Sequence[Sequence[float]]) -> list[int]:
     """Deal the pairs out part by part, the most disputed of each part first."""
     count = len(scores[0])
     columns = list(zip(*(ranks(row) for row in scores), strict=True))
-    by_mean = sorted(range(count), key=lambda index: (fmean(columns[index]), index))
+    by_mean = sorted(range(count), key=lambda index: (round(fmean(columns[index]), 9), index))
     parts: list[list[int]] = [[] for _ in range(BINS)]
     for place, index in enumerate(by_mean):
         parts[place * BINS // count].append(index)

@@ -143,6 +143,27 @@ def test_pairs_near_evaluation_text_or_without_a_score_are_dropped_with_the_reas
     assert summary["kept"] == len(kept) == reference.rows
 
 
+def test_pairs_with_a_text_that_measures_or_nearly_so_are_dropped_wherever_it_was_met(
+    store: Store, config: DomainConfig, curated: Any
+) -> None:
+    bad = [
+        pair("A text of our own.", "document  HELD."),
+        pair("Document dev!", "Another of our own."),
+        pair("Gold text 3!", "A third of our own."),
+    ]
+    opinions = plain_opinions()
+    for scores in opinions.values():
+        scores |= {COUNT + i: 0.5 for i in range(3)}
+    reference = curated([*plain_pairs(), *bad], opinions, config)
+    dropped = store.rows(reference, Dropped, "dropped")
+    assert [(drop.record_id, drop.reason) for drop in dropped] == [
+        (one.id, "held_out_text") for one in bad
+    ]
+    assert dropped[0].detail.startswith("as held-out document '")
+    assert dropped[2].detail.startswith("as dev gold pair ")
+    assert store.json(reference)["in"] == COUNT + 3
+
+
 def test_a_pair_that_an_annotator_never_saw_has_no_score(
     store: Store, config: DomainConfig, curated: Any
 ) -> None:

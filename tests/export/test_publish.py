@@ -87,6 +87,7 @@ def test_the_dataset_card_tells_people_what_they_need(published: Path) -> None:
         "| PSF-2.0 | 20 |", "| likelihood | 0.646 | 0.576 to 0.706 | 220 |",
         "| clean | near duplicate | 198 |", "| curate | gold text | 7 |", "0.95  █",
         "| neighbours | 652 | 0.57 |", "`likelihood/smollm2-135m/v1`", "5 places were masked",
+        "The 1,127 texts of these pairs were held against 2,598 texts",
     ):  # fmt: skip
         assert telling in card
     for column in LabeledPair.model_fields:

@@ -102,10 +102,56 @@ def test_the_report_tells(page: Page, telling: str) -> None:
     assert telling in page.text
 
 
+def test_the_report_shows_what_the_mined_pairs_cover(page: Page) -> None:
+    _, _, told = page.text.partition("Mined pairs")
+
+    assert "443 of 496 comparisons" in told
+    assert "by chance" in told
+    assert "title body 12 0 –" in told
+
+
+def test_a_report_of_pairs_whose_coverage_is_not_known_leaves_it_out(
+    written: Callable[..., Artifacts], tmp_path: Path
+) -> None:
+    artifacts = written()
+    summary = artifacts.store.json(artifacts.references["mine"])
+    del summary["coverage"]
+    with artifacts.store.create("mine") as draft:
+        draft.write_json(summary)
+    artifacts.references["mine"] = draft.reference
+
+    assert "Mined pairs" not in Page(write(artifacts, tmp_path)[0]).text
+
+
+def test_the_report_of_two_rounds_says_what_the_second_gained(
+    written: Callable[..., Artifacts], tmp_path: Path
+) -> None:
+    artifacts = written()
+    first = artifacts.store.json(artifacts.references["evaluate"])
+    first["gold"]["adapted"] = 0.7
+    trained = artifacts.store.json(artifacts.references["train"]) | {"pairs": 731, "best_dev": 0.69}
+    for name, summary in (("evaluate 1", first), ("train 1", trained)):
+        with artifacts.store.create(name.split()[0]) as draft:
+            draft.write_json(summary)
+        artifacts.references[name] = draft.reference
+    text, data = write(artifacts, tmp_path)
+
+    _, _, told = Page(text).text.partition("What the second round gained")
+    assert "trained with 731 pairs" in told
+    assert "gold dev pairs 0.631 0.690 0.707 +0.017" in told
+    assert "420 gold pairs 0.645 0.700 0.712 +0.012" in told
+    assert len(data["rounds"]["measures"]) == 1 + len(data["comparisons"])
+
+
+def test_the_report_of_one_round_speaks_of_no_second(page: Page) -> None:
+    assert "second round" not in page.text
+
+
 def test_nothing_is_loaded_from_elsewhere(written_report: tuple[str, dict[str, Any]]) -> None:
     text, page = written_report[0], Page(written_report[0])
     namespaces = ("http://www.w3.org/",)
-    links = [link for link in re.findall(r"https?://[^\s\"'<>)]+", text)
+    settings = re.compile(r"<td\b.*?</td>", re.DOTALL)  # shown, never followed
+    links = [link for link in re.findall(r"https?://[^\s\"'<>)]+", settings.sub("", text))
              if not link.startswith(namespaces)]  # fmt: skip
 
     assert links == []
@@ -143,7 +189,7 @@ def test_names_in_plots_and_settings_are_escaped_too(
 
 
 def test_the_plots_are_all_there_with_their_names(page: Page) -> None:
-    assert page.tags.count("svg") == 7
+    assert page.tags.count("svg") == 8
     assert len(page.ids) == len(set(page.ids))
 
 
@@ -207,7 +253,7 @@ def test_a_summary_of_before_calibration_has_a_report(
     page = Page(write(artifacts, tmp_path)[0])
 
     assert "blend 0.732 0.662 to 0.792 – – – 220" in page.text
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("svg") == 7
 
 
 @pytest.mark.parametrize("method", ["rank", "isotonic"])

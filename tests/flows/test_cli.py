@@ -14,7 +14,7 @@ from pipeline import __version__
 
 COMMANDS = (
     "run", "plan", "encode", "similarity", "runs", "doctor", "ui", "review export", "review import",
-    "journal show", "journal salvage",
+    "journal show", "journal salvage", "gold",
 )  # fmt: skip
 
 

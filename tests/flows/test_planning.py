@@ -61,3 +61,10 @@ def test_planning_loads_neither_models_nor_prefect(domain: str, workplace: Any) 
         [sys.executable, "-c", code], env=workplace.environment(), capture_output=True, check=True
     )
     assert ran.stdout.decode().strip() == "[]"
+
+
+def test_a_second_round_takes_longer_but_asks_no_more(domain: str) -> None:
+    one, two = (planning.make(domain, [f"mine.rounds={rounds}"]) for rounds in (1, 2))
+    assert two.annotations == one.annotations
+    assert two.seconds["label"] == one.seconds["label"]
+    assert two.seconds["train"] == pytest.approx(1.5 * one.seconds["train"])

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.config import parse
+
 KEY = "sk-canary-7d1f3c"
 NAME = "CANARY_API_KEY"
 
@@ -61,3 +63,16 @@ def test_without_a_block_the_run_goes_on_until_somebody_needs_the_key(
     domain.domain.write_text(text)
     assert adapt().name == "Completed"
     assert "NOBODY_HAS_THIS_KEY" not in os.environ
+
+
+@pytest.mark.usefixtures("block", "seen")
+@pytest.mark.parametrize(("source", "token"), [("github", KEY), ("files", None)])
+def test_a_token_for_github_comes_from_a_block_too(
+    monkeypatch: pytest.MonkeyPatch, source: str, token: str | None
+) -> None:
+    monkeypatch.setenv(NAME, "placeholder")
+    monkeypatch.delenv(NAME)
+    collect = {"source": source, "github": {"token": NAME}}
+    load = importlib.import_module("flows.secret_blocks").load
+    load(parse({"domain": "issues", "collect": collect}))
+    assert os.environ.get(NAME) == token

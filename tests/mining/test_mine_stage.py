@@ -13,7 +13,7 @@ from pipeline.artifacts import Reference, Store
 from pipeline.config import parse
 from pipeline.errors import ConfigError
 from pipeline.mining import stage
-from pipeline.records import Document, Dropped, Pair, count_reasons
+from pipeline.records import Document, Pair
 
 WORDS = (
     "file", "socket", "list", "number", "thread", "string", "folder", "process", "table", "queue",
@@ -55,18 +55,36 @@ def test_held_out_documents_are_never_paired(
     assert not openings & set(held_out)
 
 
+@pytest.mark.parametrize("sampler", ["even", "shares"])
+def test_a_sentence_that_a_held_out_document_has_too_is_in_no_pair(
+    store: Store, cleaned: dict[str, Reference], values: dict[str, Any], sampler: str
+) -> None:
+    config = parse(values | {"mine": values["mine"] | {"sampler": sampler}})
+    reference = stage.run(cleaned, config, store)
+    corpus = store.rows(cleaned["clean"], Document)
+    rests = {text.text.split(". ")[1] for text in corpus if text.split != "train"}
+    pairs = store.rows(reference, Pair)
+    assert not {p.sentence1 for p in pairs} & rests
+    assert not {p.sentence2 for p in pairs} & rests
+    assert store.json(reference)["dropped"]["held_out_text"] > 0
+
+
 def test_the_artefact_counts_what_it_holds_and_is_the_same_again(
     store: Store, cleaned: dict[str, Reference], values: dict[str, Any]
 ) -> None:
     reference = stage.run(cleaned, parse(values), store)
     pairs = store.rows(reference, Pair)
-    dropped = store.rows(reference, Dropped, "dropped")
     summary = store.json(reference)
-    assert summary["pairs"] == len(pairs) == reference.rows == 80
+    coverage = summary["coverage"]
+    assert summary["pairs"] == len(pairs) == reference.rows == sum(coverage["pairs"]) == 80
     assert summary["strategies"] == Counter(pair.strategy for pair in pairs)
-    assert summary["strategies"] == {"same_document": 24, "dense": 20, "lexical": 20, "random": 16}
+    by_strategy = coverage["strategies"]
+    assert summary["strategies"] == {n: r["pairs"] for n, r in by_strategy.items() if r["pairs"]}
     assert summary["texts"] == len({t for p in pairs for t in (p.sentence1, p.sentence2)})
-    assert summary["dropped"] == count_reasons(dropped)
+    candidates = sum(row["candidates"] for row in by_strategy.values())
+    looked_away = sum(summary["dropped"].get(why, 0) for why in ("not_looked_at", "held_out_text"))
+    assert candidates + looked_away == 80 + sum(summary["dropped"].values())
+    assert 0 < coverage["comparisons"] < coverage["possible"] == 496
     assert stage.run(cleaned, parse(values), store).digest == reference.digest
 
 

@@ -14,11 +14,12 @@ from pipeline.sections import CollectSettings
 from pipeline.sources import python_docs
 
 SETTINGS = CollectSettings()
+SHELF = Path()  # nothing is fetched
 
 
 @pytest.fixture(scope="module")
 def documents() -> list[Document]:
-    return list(python_docs.read(SETTINGS))
+    return list(python_docs.read(SETTINGS, SHELF))
 
 
 def test_there_are_at_least_four_thousand_different_usable_texts(documents: list[Document]) -> None:
@@ -54,7 +55,7 @@ def test_texts_hold_no_markup_and_no_code_examples(documents: list[Document]) ->
 
 
 def test_the_fingerprint_names_the_interpreter() -> None:
-    assert platform.python_version() in python_docs.fingerprint(SETTINGS)
+    assert platform.python_version() in python_docs.fingerprint(SETTINGS, SHELF)
 
 
 READ = """
@@ -62,7 +63,7 @@ import sys
 from pathlib import Path
 from pipeline.sections import CollectSettings
 from pipeline.sources import python_docs
-lines = [document.model_dump_json() for document in python_docs.read(CollectSettings())]
+lines = [document.model_dump_json() for document in python_docs.read(CollectSettings(), None)]
 Path(sys.argv[1]).write_text("\\n".join(lines), encoding="utf-8")
 sys.exit("turtle" in sys.modules or "smtplib" in sys.modules)
 """

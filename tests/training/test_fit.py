@@ -15,7 +15,7 @@ from pipeline.encoder import cosine
 from pipeline.encoder.spec import EncoderSpec
 from pipeline.encoder.transformer import load_backbone, load_model
 from pipeline.errors import ArtifactError, InputError, NotEnoughText
-from pipeline.records import LabeledPair, pair_id
+from pipeline.records import Document, LabeledPair, pair_id
 from pipeline.sections import TrainSettings
 from pipeline.settings import Home
 from pipeline.training import stage
@@ -135,7 +135,9 @@ def config_for(tiny: Path) -> DomainConfig:
 def dataset(store: Store, pairs: list[LabeledPair]) -> dict[str, Reference]:
     with store.create("dataset") as draft:
         draft.write_rows(pairs, LabeledPair)
-    return {"curate": draft.reference}
+    with store.create("corpus") as corpus:
+        corpus.write_rows([], Document)
+    return {"curate": draft.reference, "clean": corpus.reference}
 
 
 def test_the_saved_model_gives_the_vectors_of_the_trained_one(

@@ -14,7 +14,9 @@ from tiny import note
 def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> Reference:  # noqa: ARG001
     """Return the documents."""
     note("collect")
-    documents = list(sources.source(config.collect.source).read(config.collect))
+    name = config.collect.source
+    found = sources.source(name).read(config.collect, sources.shelf(name))
+    documents = [one for one in found if isinstance(one, Document)]
     with store.create("documents") as draft:
         draft.write_rows(documents, Document)
     return draft.reference

@@ -1,0 +1,1 @@
+"""GitHub's API and what came from it: asking, keeping, and reading issues as text."""
