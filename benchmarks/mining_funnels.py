@@ -23,14 +23,14 @@ from pipeline.settings import Home, home
 from tests.site.fixtures import start
 
 CLAIM: Final = (
-    "Whatever the source, each thing that came in is kept or dropped for a counted reason, mined "
-    "pairs reach every fifth of the range of expected labels, and no text of a held-out document "
-    "is in a pair."
+    "Whatever the source, each thing that came in is kept or dropped for a counted reason, evenly "
+    "mined pairs reach every fifth of the range of expected labels where there is such text, and "
+    "no text of a held-out document is in a pair."
 )
 SEED: Final = 13
 PAGES: Final = 300
 PAPERS: Final = Path("raw_covid_papers") / "text.parquet"
-SMALL: Final[dict[str, Any]] = {"texts": 300, "pairs": 150}
+SMALL: Final[dict[str, Any]] = {"texts": 300, "pairs": 150, "sampler": "even"}
 FIFTHS: Final = 5
 
 

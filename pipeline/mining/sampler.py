@@ -73,7 +73,8 @@ def by_shares(texts: Texts) -> Sample:
     left: list[tuple[str, int]] = []
     for number, name in enumerate(pool.names):
         rows = np.flatnonzero(pool.strategy == number)
-        wanted = len(taken) + round(settings.pairs * settings.shares[name] / total)
+        share = round(settings.pairs * settings.shares[name] / total)
+        wanted = min(settings.pairs, len(taken) + share)
         left += _moved(pool, rows.tolist(), wanted, taken, dropped)
     left = _moved(pool, [row for _, row in left], settings.pairs, taken, dropped)
     dropped["over_share"] += len(left)
