@@ -50,7 +50,7 @@ STAGES: Final[dict[str, Stage]] = {
         Stage("collect", 2, "pipeline.sources.stage", ("collect",), (), ("source",)),
         Stage("clean", 2, "pipeline.cleaning.stage", ("clean",), ("collect",),
               ("gold", "meaning")),
-        Stage("mine", 3, "pipeline.mining.stage", ("mine", "encoder", "leakage"), ("clean",),
+        Stage("mine", 4, "pipeline.mining.stage", ("mine", "encoder", "leakage"), ("clean",),
               ("backbone", "gold")),
         Stage("label", 2, "pipeline.annotation.stage", ("label", "chat", "encoder"), ("mine",),
               ("backbone", "prompt", "gold", "human")),
@@ -76,7 +76,7 @@ def _backbone(config: DomainConfig) -> object:
 
 # Stages that only some runs have.
 FURTHER: Final[dict[str, Stage]] = {
-    "mine_again": Stage("mine_again", 2, "pipeline.mining.rounds", ("mine", "encoder", "leakage"),
+    "mine_again": Stage("mine_again", 3, "pipeline.mining.rounds", ("mine", "encoder", "leakage"),
                         ("clean", "mine", "curate", "train"), ("backbone", "gold")),
 }  # fmt: skip
 

@@ -58,7 +58,8 @@ def gather(texts: Texts, names: Sequence[str], dropped: Counter[str]) -> Pool:
     meaning = [meanings.setdefault(normalised(text), len(meanings)) for text in places]
     columns = np.frombuffer(rows, dtype=np.intc).astype(np.int32).reshape(-1, 5).T
     pool = Pool(list(places), np.array(meaning, np.int32), tuple(names), *columns)
-    return _wanted(pool, texts.unwanted, dropped) if texts.unwanted else pool
+    unwanted = texts.unwanted(pool.texts)
+    return _wanted(pool, unwanted, dropped) if unwanted else pool
 
 
 def _wanted(pool: Pool, unwanted: frozenset[str], dropped: Counter[str]) -> Pool:

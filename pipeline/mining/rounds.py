@@ -25,7 +25,7 @@ from pipeline.mining.pool import Pool, distinct, gather, lots
 from pipeline.mining.sampler import Sample, take
 from pipeline.mining.stage import Mined, barred, choose, described, write
 from pipeline.mining.strategies import STRATEGIES
-from pipeline.mining.texts import Texts
+from pipeline.mining.texts import Texts, Unwanted, nothing
 from pipeline.records import Document, LabeledPair, Pair, normalised
 from pipeline.sections import MineSettings
 
@@ -56,12 +56,12 @@ def mine_again(
     settings: MineSettings,
     encoders: tuple[Encoder, Encoder],
     so_far: tuple[Sequence[Pair], Sequence[LabeledPair]],
-    unwanted: frozenset[str] = frozenset(),
+    unwanted: Unwanted = nothing,
 ) -> Mined:
     """Return at most ``settings.pairs`` new pairs; ``encoders`` are the base and the adapted one.
 
     ``so_far`` are the pairs that were asked about, and those of them with a label; no new pair has
-    a text whose id is among ``unwanted``.
+    a text whose id ``unwanted`` returns.
     """
     before, labelled = so_far
     shares = settings.shares if settings.sampler == "even" else {}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pipeline import gold, leakage
@@ -18,10 +17,10 @@ from pipeline.mining.coverage import coverage
 from pipeline.mining.pool import Pool
 from pipeline.mining.sampler import SAMPLERS, Sample
 from pipeline.mining.strategies import STRATEGIES
+from pipeline.mining.texts import Unwanted, nothing
 from pipeline.records import Document, Pair, digest_of, pair_id, text_id
 from pipeline.registered import Text
 from pipeline.sections import MineSettings
-from pipeline.sentences import first_and_rest, lead
 
 
 class Mined(NamedTuple):
@@ -48,30 +47,20 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     return write(mine(train, share, cache, barred(corpus, config)), store)
 
 
-def barred(corpus: Sequence[Document], config: DomainConfig) -> frozenset[str]:
-    """Return the ids of texts of train documents that measure something as well.
+def barred(corpus: Sequence[Document], config: DomainConfig) -> Unwanted:
+    """Return what tells which texts measure something as well.
 
     Documents that differ may share a sentence. A pair with one that is in held-out text or the gold
     set would be labelled for nothing: it is not trained on.
     """
-    texts = (
-        Text(view, document.name)
-        for document in corpus
-        if document.split == "train"
-        for view in _views(document, config.mine.max_words)
-    )
-    held = leakage.Held(texts, config.leakage.near_duplicate)
     held_out = leakage.views(leakage.held_out([corpus]))
-    measured = chain(held_out, leakage.gold_texts(gold.load(config)))
-    return frozenset(text_id(leak.trained) for leak in held.same_texts(measured))
+    measured = [*held_out, *leakage.gold_texts(gold.load(config))]
 
+    def unwanted(texts: Sequence[str]) -> frozenset[str]:
+        held = leakage.Held((Text(text, "") for text in texts), config.leakage.near_duplicate)
+        return frozenset(text_id(leak.trained) for leak in held.same_texts(measured))
 
-def _views(document: Document, max_words: int) -> Iterator[str]:
-    """Yield the texts that a document may give to pairs."""
-    first, rest = first_and_rest(document.text, max_words)
-    yield from (lead(document.text, max_words), lead(first, max_words))
-    if rest:
-        yield rest
+    return unwanted
 
 
 def write(mined: Mined, store: Store) -> Reference:
@@ -107,11 +96,11 @@ def mine(
     documents: Sequence[Document],
     settings: MineSettings,
     encoder: Encoder,
-    unwanted: frozenset[str] = frozenset(),
+    unwanted: Unwanted = nothing,
 ) -> Mined:
     """Return ``settings.pairs`` pairs, or as many as there are if at least half of that.
 
-    No pair has a text whose id is among ``unwanted``.
+    No pair has a text whose id ``unwanted`` returns.
 
     Raises:
         NotEnoughText: when the documents do not yield that many.

@@ -29,6 +29,14 @@ SHARES: Final[dict[str, dict[str, float]]] = {
 }  # fmt: skip
 
 
+Unwanted = Callable[[Sequence[str]], frozenset[str]]  # the ids of texts that no pair may have
+
+
+def nothing(_: Sequence[str]) -> frozenset[str]:
+    """Return that any text is wanted."""
+    return frozenset()
+
+
 @dataclass(frozen=True)
 class Texts:
     """The chosen documents and their openings; index i of every list is one document."""
@@ -39,7 +47,7 @@ class Texts:
     rests: list[str]  # the opening of what follows, "" when there is nothing
     encoder: Encoder
     settings: MineSettings
-    unwanted: frozenset[str] = frozenset()  # ids of texts that no pair may have
+    unwanted: Unwanted = nothing
 
     @property
     def thorough(self) -> bool:
@@ -101,7 +109,7 @@ def of(
     documents: Sequence[Document],
     settings: MineSettings,
     encoder: Encoder,
-    unwanted: frozenset[str] = frozenset(),
+    unwanted: Unwanted = nothing,
 ) -> Texts:
     """Return what the strategies see of ``documents``."""
     shares = settings.shares or SHARES[settings.sampler]
