@@ -29,6 +29,7 @@ from pipeline.chat.batches.keeper import Keeper
 from pipeline.chat.batches.provider import Provider
 from pipeline.chat.engine import Engine
 from tests.chat.batch_asking import begun, billed, rows, run, settings, spent
+from tests.chat.killing import forked
 from tests.endpoint.fixtures import Endpoint, start
 
 COUNT: Final = 23  # questions
@@ -80,19 +81,6 @@ class Found(NamedTuple):
     batches: int  # that began at the provider
     open: int  # batches and runners that the journal still believes in
     kills: int
-
-
-def forked(work: Callable[[], object]) -> int:
-    """Start ``work`` in a process of its own and return its id."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        work()
-        code = 0
-    finally:
-        os._exit(code)
 
 
 def hurried() -> None:

@@ -127,9 +127,8 @@ def test_clusters_are_nearly_those_that_comparing_all_with_all_finds(threshold: 
     assert all(low >= true for low, true in zip(found, expected, strict=True))
 
 
-def test_a_thousand_copies_with_a_word_changed_are_one_cluster_and_compared_once_each() -> None:
-    (text,) = texts_of(7, 1, 100)
-    texts = [f"{text} number{n}" for n in range(1_000)]
+def joined(texts: list[str]) -> tuple[Components, list[int]]:
+    """Join what is similar; with the rows whose texts were looked at."""
     asked: list[int] = []
 
     def read(rows: np.ndarray) -> list[str]:
@@ -139,6 +138,13 @@ def test_a_thousand_copies_with_a_word_changed_are_one_cluster_and_compared_once
     found = Components(len(texts))
     bands = sketched(shingled(texts), layout_for(0.8))
     join_similar(found, np.arange(len(texts)), bands, read, 0.8)
+    return found, asked
+
+
+def test_a_thousand_copies_with_a_word_changed_are_one_cluster_and_compared_once_each() -> None:
+    (text,) = texts_of(7, 1, 100)
+    texts = [f"{text} number{n}" for n in range(1_000)]
+    found, asked = joined(texts)
     assert set(found.roots().tolist()) == {0}
     assert len(asked) < 10 * len(texts)
 
@@ -147,15 +153,7 @@ def test_texts_of_one_form_that_are_not_similar_enough_are_compared_with_some_on
     """All share a long beginning, and no two are near-duplicates."""
     (beginning,) = texts_of(8, 1, 50)
     texts = [f"{beginning} {own}" for own in texts_of(9, 300, 20)]
-    asked: list[int] = []
-
-    def read(rows: np.ndarray) -> list[str]:
-        asked.extend(rows.tolist())
-        return [texts[row] for row in rows]
-
-    found = Components(len(texts))
-    bands = sketched(shingled(texts), layout_for(0.8))
-    join_similar(found, np.arange(len(texts)), bands, read, 0.8)
+    found, asked = joined(texts)
     assert len(set(found.roots().tolist())) == 300
     assert len(asked) < 2 * 300 * 299 / 2
 

@@ -19,6 +19,14 @@ def text(extractor: Extractor, *parts: str, head: str = "") -> str:
     return found.text
 
 
+def styled(extractor: Extractor, style: str, way: str) -> str:
+    """The text of a page with a paragraph in a style, which stands in it or in a sheet."""
+    if way == "attribute":
+        return text(extractor, f'<p style="{style}">{INJECTED}</p>')
+    sheet = f"<style>p.note {{ {style} }}</style>"
+    return text(extractor, f'<p class="big note">{INJECTED}</p>', head=sheet)
+
+
 @pytest.mark.parametrize(
     "style",
     [
@@ -58,12 +66,7 @@ def text(extractor: Extractor, *parts: str, head: str = "") -> str:
 )
 @pytest.mark.parametrize("way", ["attribute", "sheet"])
 def test_what_a_style_hides_is_dropped(extractor: Extractor, style: str, way: str) -> None:
-    if way == "attribute":
-        found = text(extractor, f'<p style="{style}">{INJECTED}</p>')
-    else:
-        sheet = f"<style>p.note {{ {style} }}</style>"
-        found = text(extractor, f'<p class="big note">{INJECTED}</p>', head=sheet)
-    assert "Ignore" not in found
+    assert "Ignore" not in styled(extractor, style, way)
 
 
 @pytest.mark.parametrize(
@@ -85,12 +88,7 @@ def test_what_a_style_hides_is_dropped(extractor: Extractor, style: str, way: st
 )
 @pytest.mark.parametrize("way", ["attribute", "sheet"])
 def test_what_a_style_shows_is_kept(extractor: Extractor, style: str, way: str) -> None:
-    if way == "attribute":
-        found = text(extractor, f'<p style="{style}">{INJECTED}</p>')
-    else:
-        sheet = f"<style>p.note {{ {style} }}</style>"
-        found = text(extractor, f'<p class="big note">{INJECTED}</p>', head=sheet)
-    assert INJECTED in found
+    assert INJECTED in styled(extractor, style, way)
 
 
 @pytest.mark.parametrize(
