@@ -26,9 +26,7 @@ def check(domain: str, overrides: Sequence[str]) -> DomainConfig:
         AngleAdaptError: what is wrong and where, before anything is started.
     """
     config = configuration.load(configuration.resolve(domain), overrides)
-    externals = {name for stage in graph.STAGES.values() for name in stage.externals}
-    for name in sorted(externals):
-        graph.EXTERNALS[name](config)
+    graph.check(config)
     return config
 
 

@@ -3,7 +3,8 @@
 AngleAdaptError
 ├── ConfigError        the domain file or an override is wrong: edit it
 ├── InputError         a file, corpus or model named by the user cannot be used
-│   └── NotEnoughText  the corpus is smaller than the settings ask for
+│   ├── NotEnoughText  the corpus is smaller than the settings ask for
+│   └── NotFetchedError  text from elsewhere was never fetched: let a run fetch it
 ├── ArtifactError      stored data is missing, damaged or of a newer version: it is recomputed
 ├── LeakageError       evaluation text was found in training data
 ├── ResourceError      the machine lacks something: disk, memory, an optional package
@@ -34,6 +35,10 @@ class InputError(AngleAdaptError):
 
 class NotEnoughText(InputError):  # noqa: N818 - reads as what it is
     """The corpus holds fewer usable texts than the settings need."""
+
+
+class NotFetchedError(InputError):
+    """Text from elsewhere is not on the shelf; a run that may fetch brings it there."""
 
 
 class ArtifactError(AngleAdaptError):

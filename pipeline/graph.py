@@ -105,6 +105,9 @@ EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
 # Brings what lies outside up to date before its identity is asked for.
 REFRESH: Final[dict[str, Callable[[DomainConfig], None]]] = {"source": sources.refresh}
 
+# Sees whether it can be used before that; for the others their identity tells.
+CHECKS: Final[dict[str, Callable[[DomainConfig], None]]] = {"source": sources.check}
+
 
 class Step(NamedTuple):
     """A stage at its place in a run; ``inputs`` are the steps it reads from, by what it calls them.
@@ -160,6 +163,17 @@ def refresh(stage: Stage, config: DomainConfig) -> None:
     for name in stage.externals:
         if name in REFRESH:
             REFRESH[name](config)
+
+
+def check(config: DomainConfig) -> None:
+    """See that everything outside the store which ``config`` names is there, or can be fetched.
+
+    Raises:
+        AngleAdaptError: what is wrong and where.
+    """
+    externals = {name for stage in STAGES.values() for name in stage.externals}
+    for name in sorted(externals):
+        CHECKS.get(name, EXTERNALS[name])(config)
 
 
 def key_of(stage: Stage, inputs: Inputs, config: DomainConfig) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, Protocol, cast
 
 from pipeline.config import DomainConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, NotFetchedError
 from pipeline.records import Document, Dropped
 from pipeline.sections import CollectSettings
 from pipeline.settings import home
@@ -68,6 +68,19 @@ def identity(config: DomainConfig) -> str:
     """Return what decides the documents of a domain, as they were fetched last."""
     name = config.collect.source
     return source(name).fingerprint(config.collect, shelf(name))
+
+
+def check(config: DomainConfig) -> None:
+    """See that a run could read the source; what it would fetch first need not be there yet.
+
+    Raises:
+        AngleAdaptError: what is wrong.
+    """
+    try:
+        identity(config)
+    except NotFetchedError:
+        if not config.collect.refresh:
+            raise
 
 
 def refresh(config: DomainConfig) -> None:

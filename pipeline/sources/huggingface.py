@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from pipeline import config as configuration
 from pipeline.disk import disk_errors, file_digest, write_atomically
-from pipeline.errors import InputError
+from pipeline.errors import InputError, NotFetchedError
 from pipeline.progress import Progress
 from pipeline.records import Document, Dropped, Record, digest_of
 from pipeline.sections import CollectSettings
@@ -240,7 +240,7 @@ def _needed(settings: CollectSettings, shelf: Path) -> Fetched:
         message = (
             f"the data set {settings.path} was not fetched yet: run once with collect.refresh: true"
         )
-        raise InputError(message)
+        raise NotFetchedError(message)
     return fetched
 
 

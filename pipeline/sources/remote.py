@@ -20,7 +20,7 @@ from filelock import FileLock
 from pydantic import ValidationError
 
 from pipeline.disk import disk_errors, sync, write_atomically
-from pipeline.errors import ConfigError, InputError, ResourceError
+from pipeline.errors import ConfigError, InputError, NotFetchedError, ResourceError
 from pipeline.progress import Progress
 from pipeline.records import Record, digest_of
 from pipeline.sources.places import Entry, is_hidden, is_readable, none_readable, printable
@@ -65,7 +65,7 @@ def entries(url: str, shelf: Path) -> list[Entry]:
     listing = _listing(_listing_path(url, shelf))
     if listing is None:
         message = f"{shown(url)} was not fetched yet: run once with collect.refresh: true"
-        raise InputError(message)
+        raise NotFetchedError(message)
     copies = shelf / "copies"
     return [
         Entry(file.name, copies / file.copy_name, file.url, file.fetched_at, file.problem)

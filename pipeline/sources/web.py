@@ -17,7 +17,7 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from pipeline.chat.running import run
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, NotFetchedError
 from pipeline.records import Document, Dropped, digest_of, text_id
 from pipeline.sections import CollectSettings, WebSettings
 from pipeline.sources.crawl.access import Access
@@ -89,6 +89,7 @@ def fingerprint(settings: CollectSettings, shelf: Path) -> str:
     Raises:
         InputError: when nothing was crawled yet.
     """
+    _check(settings.web)
     whole = hashlib.sha256()
     with _mirror(settings.web, shelf) as mirror:
         for sql in (
@@ -182,7 +183,7 @@ def _mirror(web: WebSettings, shelf: Path) -> Iterator[Mirror]:
         f"collect.web: nothing was crawled from {', '.join(web.start) or 'nowhere'} with these "
         "limits yet; set collect.refresh: true"
     )
-    raise InputError(message)
+    raise NotFetchedError(message)
 
 
 def _crawl(web: WebSettings) -> str:
