@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from pipeline.records import Document, LabeledPair, Pair, Record, text_id
 from pipeline.registered import Text
 from pipeline.sentences import first_and_rest, lead
 from pipeline.sketches import Hashes, jaccard, layout_for, shingled, sketched
+
+if TYPE_CHECKING:
+    from pipeline.encoder import Encoder
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +167,18 @@ def same_vectors(
             own, other = trained[0][nearest[row]], measured[0][start + row]
             if text_id(own.text) != text_id(other.text):
                 yield _leak("embedding", own, other, float(products[row, nearest[row]]))
+
+
+def alike(
+    trained: Trained, measured: Iterable[Text], encoder: Encoder, cosine: float
+) -> Iterator[Leak]:
+    """Yield training texts with nearly the vector, by ``encoder``, of one of ``measured``."""
+    own = list(trained.texts.values())
+    others = list({row.text: row for row in measured}.values())
+    if own and others:
+        vectors = encoder.encode([row.text for row in own], "encode training texts")
+        asked = encoder.encode([row.text for row in others], "encode measuring texts")
+        yield from same_vectors((own, vectors), (others, asked), cosine)
 
 
 def held_out(batches: Iterable[Sequence[Document]]) -> list[Document]:

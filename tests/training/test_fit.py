@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from pipeline.config import DomainConfig, parse
 from pipeline.encoder import cosine
 from pipeline.encoder.spec import EncoderSpec
 from pipeline.encoder.transformer import load_backbone, load_model
-from pipeline.errors import ArtifactError, InputError, NotEnoughText
+from pipeline.errors import ArtifactError, InputError, LeakageError, NotEnoughText
 from pipeline.records import Document, LabeledPair, pair_id
 from pipeline.sections import TrainSettings
 from pipeline.settings import Home
@@ -174,6 +176,25 @@ def test_a_model_of_a_newer_version_is_refused(tiny_backbone: Path, store: Store
     file.write_text(json.dumps(json.loads(file.read_text()) | {"format_version": 99}))
     with pytest.raises(ArtifactError, match="model format 99"):
         load_model(file.parent, store.home)
+
+
+def test_a_text_with_nearly_a_held_out_vector_stops_training_where_that_is_wanted(
+    tiny_backbone: Path, store: Store, document: Callable[..., Document]
+) -> None:
+    with store.create("corpus") as draft:
+        draft.write_rows([document("Quite another text.", split="test")], Document)
+    inputs = dataset(store, labeled()) | {"clean": draft.reference}
+    config = config_for(tiny_backbone)
+    near = {"cosine": 0.0, "near_duplicate": 1.0}
+
+    def run(**more: Any) -> Reference:
+        leakage = near | {"embedding": more.pop("embedding", "stop")}
+        return stage.run(inputs, parse(config.model_dump() | {"leakage": leakage} | more), store)
+
+    with pytest.raises(LeakageError, match="Quite another text"):
+        run()
+    assert not list(store.home.checkpoints.glob("*"))
+    assert run(allow_leakage=True).digest == run(embedding="report").digest
 
 
 def test_too_few_pairs_are_refused(tiny_backbone: Path, store: Store) -> None:
