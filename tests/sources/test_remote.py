@@ -10,10 +10,12 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from flows import planning
 from pipeline.config import CHECKOUT
 from pipeline.errors import ConfigError, InputError, ResourceError
 from pipeline.records import Document, Dropped
 from pipeline.sections import CollectSettings
+from pipeline.settings import HOME_VARIABLE
 from pipeline.sources import files, remote
 
 SERVER = """
@@ -276,3 +278,16 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     with pytest.raises(ResourceError, match=r"pip install 'angle-adapt\[remote\]'"):
         files.refresh(settings("s3://corpus"), tmp_path)
+
+
+def test_the_first_plan_over_a_bucket_fetches_it(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    for number in range(30):
+        put(f"{bucket}/{number}.txt", b"A text of some words with the number %d in it." % number)
+    domain = tmp_path / "bucket.yaml"
+    domain.write_text(
+        f"domain: bucket\ncollect: {{source: files, path: '{bucket}'}}\nmine: {{pairs: 10}}\n"
+    )
+    assert planning.make(str(domain), ()).documents == 30

@@ -9,11 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from flows import gold as making
+from flows import planning
 from pipeline import gold
 from pipeline.config import load, parse
 from pipeline.gold import GoldPair
 from pipeline.records import pair_id
+from pipeline.settings import HOME_VARIABLE
 from tests.sources.github.conftest import CHECKOUT, TOKEN, Hub, at
 
 WORDS = ["window", "file", "crash", "button", "network", "slow", "memory", "error", "login"]
@@ -77,6 +81,20 @@ def test_a_list_of_repositories_becomes_a_gold_set(hub: Hub, tmp_path: Path) -> 
     assert (tmp_path / "gold.csv").read_bytes() == written
     later = [one for one in hub.asked()[asked:] if "no/where" not in one["path"]]
     assert sum(one["bytes"] for one in later) == 0
+
+
+def test_the_first_plan_over_repositories_fetches_them(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.setenv(TOKEN, "good")
+    hub.holds({"a/b": repository("a/b")})
+    domain = tmp_path / "issues.yaml"
+    domain.write_text(
+        "domain: issues\ncollect:\n  source: github\n  github:\n    repositories: [a/b]\n"
+        f"    base_url: {hub.url}\n    token: {TOKEN}\n"
+    )
+    assert planning.make(str(domain), ()).documents == 40
 
 
 def test_a_source_that_knows_no_duplicates_is_one_line(tmp_path: Path) -> None:
