@@ -103,9 +103,9 @@ def _stages(seen: Seen) -> list[Figure]:
 
 
 def _quality(evaluation: Mapping[str, Any]) -> list[Figure]:
-    retrieval = evaluation.get("retrieval") or {}
-    gold = _scores("Spearman's ρ", evaluation.get("gold"), *COMPARED, "low", "high")
-    return [*gold, *_scores("nDCG@10", retrieval.get("ndcg@10"), *COMPARED)]
+    found = {row["name"]: row["found"] for row in evaluation.get("sets", ())}
+    gold = _scores("Spearman's ρ", found.get("gold"), *COMPARED, "low", "high")
+    return [*gold, *_scores("nDCG@10", found.get("held-out text"), *COMPARED)]
 
 
 def _scores(score: str, found: Mapping[str, Any] | None, *keys: str) -> list[Figure]:

@@ -123,11 +123,19 @@ def _run_stages(config: DomainConfig, record: RunRecord) -> tuple[RunRecord, dic
 def _run_step(
     step: Step, finished: Mapping[str, Finished], config: DomainConfig, store: Store
 ) -> Finished:
+    references = {role: finished[name].entry.reference for role, name in step.inputs.items()}
+    graph.refresh(step.stage, config)
+    key = graph.key_of(step.stage, references, config)
+    return run_step(step, key, finished, config, store)
+
+
+def run_step(
+    step: Step, key: str, finished: Mapping[str, Finished], config: DomainConfig, store: Store
+) -> Finished:
+    """Return a step as the store holds it under ``key``, else run now, as a task of this flow."""
     stage = step.stage
     upstream = {role: finished[name] for role, name in step.inputs.items()}
     references = {name: done.entry.reference for name, done in upstream.items()}
-    graph.refresh(stage, config)
-    key = graph.key_of(stage, references, config)
     hit = store.lookup(key)
     if hit is None:
         log.info("%-10s running", step.name)
@@ -192,12 +200,20 @@ def _conclude(record: RunRecord, references: Mapping[str, Reference]) -> RunReco
         record = runs.link(record, store.path(references["publish"]))
     record = runs.finish(record, "partial" if record.partial else "completed")
     if "publish" in references:
-        from pipeline.export import report  # noqa: PLC0415 - draws plots, which loads much
-
-        place = report.write(record, dict(references), store, runs.folder(record.id))
-        record = runs.save(record, report=str(place))
+        record = _reported(record, references, store)
     _show(record)
     return record
+
+
+def _reported(record: RunRecord, references: Mapping[str, Reference], store: Store) -> RunRecord:
+    """Write the report of a run, or of what a failed one reached."""
+    from flows import learning_curve  # noqa: PLC0415 - it runs this flow
+    from pipeline.export import report  # noqa: PLC0415 - draws plots, which loads much
+
+    trained = references.get("train")
+    curve = learning_curve.of_model(trained.digest) if trained else None
+    place = report.write(record, dict(references), store, runs.folder(record.id), curve)
+    return runs.save(record, report=str(place))
 
 
 def _give_up(run_id: str, error: BaseException) -> None:
@@ -206,6 +222,10 @@ def _give_up(run_id: str, error: BaseException) -> None:
     record = runs.finish(runs.load(run_id), "failed" if failed else "interrupted", text)
     if failed:
         _show(record)
+        store = Store(home())
+        found = {row.stage: store.lookup(row.key) for row in record.stages}
+        reached = {name: entry.reference for name, entry in found.items() if entry}
+        log.info("what it reached: %s", _reported(record, reached, store).report)
 
 
 def _show(record: RunRecord) -> None:

@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_gold, cli_labels, terminal
+from flows import (
+    cli_ablate,
+    cli_doctor,
+    cli_evaluate,
+    cli_export,
+    cli_gold,
+    cli_labels,
+    cli_serve,
+    terminal,
+)
 from pipeline import __version__
 
 app = typer.Typer(
@@ -20,7 +29,13 @@ app = typer.Typer(
 
 app.add_typer(cli_labels.review, name="review")
 app.add_typer(cli_labels.journal, name="journal")
+app.command("ablate")(cli_ablate.ablate)
+app.command("learning-curve")(cli_ablate.learning_curve)
+app.command("doctor")(cli_doctor.doctor)
+app.command("evaluate")(cli_evaluate.evaluate)
+app.command("export")(cli_export.export)
 app.command("gold")(cli_gold.gold)
+app.command("serve")(cli_serve.serve)
 
 Domain = Annotated[str, typer.Argument(metavar="DOMAIN.yaml", help="A domain file.")]
 Model = Annotated[str, typer.Argument(help="A model folder, the id of a run, or latest.")]
@@ -185,27 +200,6 @@ def runs(
 
     records = list_runs()
     typer.echo(listing.as_json(records) if as_json else listing.as_text(records))
-
-
-@app.command()
-@terminal.reported
-def doctor(*, debug: Debug = False) -> None:  # noqa: ARG001
-    """Check what a run needs on this machine.
-
-    The exit code is 1 when something is missing.
-
-    \b
-    Example:
-      angle-adapt doctor
-    """  # noqa: D301 - \b keeps the lines as they are
-    from flows import doctor as checks  # noqa: PLC0415
-
-    problems = 0
-    for finding in checks.examine():
-        problems += bool(finding.remedy)
-        typer.echo(str(finding))
-    if problems:
-        raise typer.Exit(1)
 
 
 @app.command()

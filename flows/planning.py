@@ -63,7 +63,7 @@ def make(domain: str, overrides: Sequence[str]) -> Plan:
         gold_pairs=gold_pairs,
         annotations=dict.fromkeys(config.label.annotators, config.mine.pairs + gold_pairs),
         prompt=_example(config, kept),
-        seconds=_seconds(config, kept),
+        seconds=stage_seconds(config, kept),
         chat=pricing.lines(pricing.asked(config, kept, config.mine.pairs + gold_pairs), config),
     )
 
@@ -75,7 +75,7 @@ def _example(config: DomainConfig, kept: Sequence[Document]) -> str:
     return prompts.load(config.label.prompt).render(text=text)
 
 
-def _seconds(config: DomainConfig, kept: Sequence[Document]) -> dict[str, float]:
+def stage_seconds(config: DomainConfig, kept: Sequence[Document]) -> dict[str, float]:
     """Return a rough time for every stage: tokens to be read, over tokens a second."""
     words = [min(len(document.text.split()), config.mine.max_words) for document in kept]
     tokens = TOKENS_PER_WORD * sum(words) / max(1, len(words))
@@ -85,7 +85,7 @@ def _seconds(config: DomainConfig, kept: Sequence[Document]) -> dict[str, float]
     asked = pairs + held["dev"]
     likelihood = asked * 2 * (2 * tokens + PROMPT_TOKENS) + 2 * asked * tokens
     search = config.evaluate.retrieval_texts + config.evaluate.retrieval_queries
-    learned = config.train.epochs * pairs * 2 * encoded * depth / TRAINING
+    learned = config.train.epochs * config.train.share * pairs * 2 * encoded * depth / TRAINING
     # The layers below the adapters run once per text, for base and adapted alike.
     below = 2 * asked * encoded * (1 - depth) / FORWARD
     dev = 2 * held["dev"] * encoded * depth * (config.train.evaluations + 1) / FORWARD
@@ -104,13 +104,13 @@ def text(plan: Plan) -> str:
     """Return a plan as a few readable lines."""
     total = sum(plan.seconds.values())
     annotations = ", ".join(f"{count:,} by {who}" for who, count in plan.annotations.items())
-    stages = ", ".join(f"{stage} {_duration(took)}" for stage, took in plan.seconds.items())
+    stages = ", ".join(f"{stage} {duration(took)}" for stage, took in plan.seconds.items())
     lines = [
         f"documents    {plan.documents:,} collected",
         f"texts        {plan.texts:,} left after cleaning",
         f"pairs        {plan.pairs:,} to be mined, {plan.gold_pairs:,} gold dev pairs beside them",
         f"annotations  {annotations}",
-        f"time         about {_duration(total)} when nothing is cached: {stages}",
+        f"time         about {duration(total)} when nothing is cached: {stages}",
     ]
     if plan.prompt:
         lines += ["", "an example prompt of the likelihood annotator:", ""]
@@ -120,5 +120,6 @@ def text(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return a rough time in words."""
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -145,21 +145,23 @@ def summary(record: RunRecord) -> str:
 
 
 def _figures(evaluation: dict[str, Any]) -> list[tuple[str, str]]:
-    lines = []
-    if gold := evaluation.get("gold"):
-        rho = "Spearman's ρ"
-        measured = f"{rho} on {gold['pairs']:,} gold test pairs: {_change(gold)}"
-        lines.append(("gold", measured))
-    if retrieval := evaluation.get("retrieval"):
-        for name in ("ndcg@10", "mrr@10"):
-            if name in retrieval:
-                measured = f"{name} over {retrieval['texts']:,} texts: {_change(retrieval[name])}"
-                lines.append(("retrieval", measured))
-    return lines
+    labels, lines = evaluation.get("labels", {}), []
+    for one in evaluation.get("sets", ()):
+        measure = labels.get(one["measure"], one["measure"])
+        change = _change(one["found"], evaluation.get("confidence", 0.95))
+        lines.append(("", f"{one['name']}, {one['about']}: {measure} {change}"))
+    if (chosen := evaluation.get("strength", {}).get("chosen", 1.0)) != 1.0:
+        lines.append(("", f"the adapter has {chosen:g} of its strength: {_reason(evaluation)}"))
+    return [("measured", lines[0][1]), *lines[1:]] if lines else []
 
 
-def _change(figure: dict[str, Any]) -> str:
+def _reason(evaluation: dict[str, Any]) -> str:
+    return str(evaluation["strength"]["reason"]).partition(": ")[2]
+
+
+def _change(figure: dict[str, Any], confidence: float) -> str:
     return (
         f"{figure['base']:.3f} base, {figure['adapted']:.3f} adapted, difference "
-        f"{figure['difference']:+.3f} (95 % interval {figure['low']:+.3f} to {figure['high']:+.3f})"
+        f"{figure['difference']:+.3f} ({100 * confidence:g} % interval {figure['low']:+.3f} to "
+        f"{figure['high']:+.3f})"
     )

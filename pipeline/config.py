@@ -191,9 +191,19 @@ def setting_names(section: type[BaseModel] = DomainConfig, prefix: str = "") -> 
 
 
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
+BUILT_IN: Final = "built-in"  # the general gold set that comes with the project
 
 
 def resolve(path: str) -> Path:
     """Return where ``path`` of a domain file is: as given, else relative to the checkout."""
     given = Path(path).expanduser()
     return given if given.is_absolute() or given.exists() else CHECKOUT / given
+
+
+def general_file(config: DomainConfig) -> Path | None:
+    """Return where the gold file of general text is; None when a domain wants none."""
+    name = config.evaluate.general
+    if name != BUILT_IN:
+        return resolve(name) if name else None
+    packaged = Path(__file__).with_name("general_pairs.csv")  # of an installed wheel
+    return packaged if packaged.is_file() else CHECKOUT / "data/general/gold_pairs.csv"

@@ -21,6 +21,7 @@ from pipeline.records import Record, pair_id
 
 REQUIRED: Final = ("sentence1", "sentence2", "score", "split")
 OPTIONAL: Final = ("name1", "name2", "category")
+GENERAL_SCORE: Final = 5.0
 
 
 class GoldPair(Record):
@@ -52,7 +53,25 @@ def load(config: DomainConfig) -> list[GoldPair]:
     """
     if not config.evaluate.gold:
         return []
-    path = configuration.resolve(config.evaluate.gold)
+    return read(configuration.resolve(config.evaluate.gold), config.evaluate.max_score)
+
+
+def general(config: DomainConfig) -> list[GoldPair]:
+    """Return the pairs of general text that a model must not forget, scores from 0 to 5 scaled.
+
+    Raises:
+        InputError: names the file, the line and what is wrong with it.
+    """
+    path = configuration.general_file(config)
+    return read(path, GENERAL_SCORE) if path else []
+
+
+def read(path: Path, max_score: float) -> list[GoldPair]:
+    """Return the pairs of a gold file, scores scaled to [0, 1].
+
+    Raises:
+        InputError: names the file, the line and what is wrong with it.
+    """
     reader = csv.DictReader(io.StringIO(_read_text(path), newline=""))
     missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
     if missing:
@@ -60,7 +79,7 @@ def load(config: DomainConfig) -> list[GoldPair]:
         raise InputError(message)
     pairs: dict[str, GoldPair] = {}
     for row in reader:
-        pair = _gold_pair(row, config.evaluate.max_score, f"{path}, line {reader.line_num}")
+        pair = _gold_pair(row, max_score, f"{path}, line {reader.line_num}")
         if pair.id in pairs:
             message = f"{path}, line {reader.line_num}: this pair stands in the file twice"
             raise InputError(message)

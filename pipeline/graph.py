@@ -19,7 +19,7 @@ from pipeline.annotation import human
 from pipeline.artifacts import PARTIAL, IndexEntry, Reference, Store, stage_key
 from pipeline.config import DomainConfig
 from pipeline.encoder import backbone
-from pipeline.encoder.spec import EncoderSpec
+from pipeline.encoder.spec import VECTORS_VERSION, EncoderSpec
 from pipeline.settings import home
 
 log = logging.getLogger(__name__)
@@ -56,12 +56,12 @@ STAGES: Final[dict[str, Stage]] = {
               ("backbone", "prompt", "gold", "human")),
         Stage("curate", 3, "pipeline.curation.stage", ("curate", "leakage"),
               ("clean", "mine", "label"), ("gold",)),
-        Stage("train", 2, "pipeline.training.stage", ("train", "encoder"), ("curate",),
+        Stage("train", 3, "pipeline.training.stage", ("train", "encoder"), ("curate",),
               ("gold", "backbone"), ("clean",), ("leakage", "allow_leakage")),
-        Stage("evaluate", 2, "pipeline.evaluation.stage",
+        Stage("evaluate", 3, "pipeline.evaluation.stage",
               ("evaluate", "encoder", "leakage", "allow_leakage"),
-              ("clean", "curate", "train"), ("gold", "backbone", "registered")),
-        Stage("publish", 3, "pipeline.export.stage", ("domain", "description", "collect"),
+              ("clean", "curate", "train"), ("gold", "backbone", "registered", "against")),
+        Stage("publish", 4, "pipeline.export.stage", ("domain", "description", "collect"),
               ("clean", "mine", "label", "curate", "train", "evaluate"), ()),
     )
 }  # fmt: skip
@@ -69,6 +69,7 @@ STAGES: Final[dict[str, Stage]] = {
 
 def _backbone(config: DomainConfig) -> object:
     return [
+        VECTORS_VERSION,
         backbone.identity(config.encoder.backbone, config.encoder.revision),
         EncoderSpec.of(config.encoder).model_dump(),  # with what the model was made for
     ]
@@ -78,6 +79,8 @@ def _backbone(config: DomainConfig) -> object:
 FURTHER: Final[dict[str, Stage]] = {
     "mine_again": Stage("mine_again", 3, "pipeline.mining.rounds", ("mine", "encoder", "leakage"),
                         ("clean", "mine", "curate", "train"), ("backbone", "gold")),
+    "score": Stage("score", 1, "pipeline.trials.scores", ("encoder",), ("train",),
+                   ("gold", "registered", "backbone")),
 }  # fmt: skip
 
 # What a round is made of; after the first, a round begins with "mine_again".
@@ -91,6 +94,7 @@ EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
     "backbone": _backbone,
     "meaning": lambda config: _backbone(config) if config.clean.semantic_duplicate else "",
     "registered": registered.identity,
+    "against": lambda config: [backbone.identity(name, "") for name in config.evaluate.against],
     "human": lambda config: human.identity(home()) if "human" in config.label.annotators else "",
     "prompt": lambda config: [
         prompts.identity(name)
@@ -221,8 +225,8 @@ def materialise(stage: Stage, inputs: Inputs, config: DomainConfig, store: Store
 def only(config: DomainConfig, stage: Stage) -> DomainConfig:
     """Return ``config`` with every section that ``stage`` does not declare at its default.
 
-    The gold file's place is kept for stages that declare the gold set, and the encoder for one that
-    looks at meanings: their content is in the key.
+    The places of the gold file and of other sets that measure are kept for stages that declare the
+    gold set, and the encoder for one that looks at meanings: what decides the output is in the key.
     """
     sections = {*stage.sections, *stage.rules, "domain"}
     kept = {section: getattr(config, section) for section in sections}
@@ -230,6 +234,7 @@ def only(config: DomainConfig, stage: Stage) -> DomainConfig:
         kept["encoder"] = config.encoder
     if "gold" in stage.externals and "evaluate" not in kept:
         defaults = DomainConfig(domain=config.domain).evaluate
-        place = {"gold": config.evaluate.gold, "max_score": config.evaluate.max_score}
+        names = ("gold", "max_score", "general", "sets")
+        place = {name: getattr(config.evaluate, name) for name in names}
         kept["evaluate"] = defaults.model_copy(update=place)
     return DomainConfig(**kept)

@@ -34,22 +34,49 @@ class Text(NamedTuple):
 
 
 def identity(config: DomainConfig) -> list[str]:
-    """Return the digests of the registered files.
+    """Return the digests of the registered files, and of those that ``evaluate`` names.
 
     Raises:
         InputError: names a file that is not there.
     """
-    return [_digest(name) for name in config.leakage.registered]
+    found = [digest(name, "leakage.registered") for name in config.leakage.registered]
+    general = configuration.general_file(config)
+    found += [digest(str(general), "evaluate.general")] if general else []
+    for name, one in config.evaluate.sets.items():
+        where = f"evaluate.sets.{name}"
+        files = _files(one.path)
+        found += [digest(str(file), where) for file in files] if files else [one.path]
+    return found
 
 
 def texts(config: DomainConfig) -> Iterator[Text]:
-    """Yield every text of every registered evaluation set.
+    """Yield every text of every registered evaluation set, and of the sets of ``evaluate``.
+
+    Of a search only the queries: a model may well be trained on the corpus that it searches in. A
+    set of the Hub is not fetched for this; evaluate checks it.
 
     Raises:
         InputError: names the file, and what is wrong with it.
     """
     for name in config.leakage.registered:
         yield from read(configuration.resolve(name))
+    general = configuration.general_file(config)
+    if general:
+        yield from read(general)
+    for one in config.evaluate.sets.values():
+        for file in [] if one.trained_on else _files(one.path):
+            if not configuration.resolve(one.path).is_dir() or file.stem == "queries":
+                yield from read(file)
+
+
+def _files(name: str) -> list[Path]:
+    """Return the files of an evaluation set: one table, or those of a folder; none of the Hub."""
+    if name.startswith("hf://"):
+        return []
+    path = configuration.resolve(name)
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.suffix.lower() in READERS)
 
 
 def read(path: Path) -> Iterator[Text]:
@@ -119,10 +146,15 @@ READERS: Final[dict[str, Callable[[Path], Iterator[Row]]]] = {
 }
 
 
-def _digest(name: str) -> str:
+def digest(name: str, setting: str) -> str:
+    """Return the digest of a file that a setting names.
+
+    Raises:
+        InputError: names the setting when it cannot be read.
+    """
     path = configuration.resolve(name)
     try:
         return file_digest(path)
     except OSError as error:
-        message = f"leakage.registered: cannot read {path}: {error.strerror}"
+        message = f"{setting}: cannot read {path}: {error.strerror}"
         raise InputError(message) from error

@@ -212,13 +212,19 @@ def run_record(*, cached: bool) -> RunRecord:
         for name in STAGES
     )
     gold = {"base": 0.6, "adapted": 0.65, "difference": 0.05, "low": 0.01, "high": 0.09}
-    retrieval = {"ndcg@10": {"base": 0.4, "adapted": 0.5, "difference": 0.1}}
+    held_out = {"base": 0.4, "adapted": 0.5, "difference": 0.1}
     return RunRecord(
         id="tiny",
         domain="tiny",
         started="2026-11-22T10:00:00",
         stages=stages,
-        evaluation={"gold": gold, "retrieval": retrieval},
+        evaluation={
+            "sets": [
+                {"name": "gold", "found": gold},
+                {"name": "held-out text", "found": held_out},
+                {"name": "general", "found": gold},
+            ]
+        },
     )
 
 

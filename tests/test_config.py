@@ -61,7 +61,8 @@ def test_a_misspelled_setting_is_refused_and_the_right_name_proposed(name: str) 
     *sections, last = name.split(".")
     values: dict[str, object] = {"domain": "example"}
     wrong = last + "x"
-    nested: dict[str, object] = {wrong: 1} | ({"model": "m"} if sections[:1] == ["chat"] else {})
+    needed = {"chat": {"model": "m"}, "evaluate.sets": {"path": "p"}}
+    nested: dict[str, object] = {wrong: 1} | needed.get(".".join(sections[:-1]), {})
     for section in reversed(sections):
         nested = {section: nested}
     values.update(nested)

@@ -112,7 +112,7 @@ def test_the_views_are_those_that_retrieval_measures_with(document: Make) -> Non
     documents = [document(text, split="test") for text in texts]
     task = retrieval.build(documents, DOMAIN.evaluate)
     views = {view.text for view in leakage.views(documents)}
-    assert set(task.queries) | set(task.corpus) <= views
+    assert set(task.search.queries) | set(task.search.corpus) <= views
 
 
 @pytest.mark.parametrize("side", [0, 1])

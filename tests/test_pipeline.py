@@ -95,7 +95,10 @@ def test_from_texts_to_a_published_model_and_dataset(
     assert {"likelihood", "char_tfidf", "frozen_encoder", "blend"} == set(curate["agreement"])
     evaluation = store.json(references["evaluate"])
     assert evaluation["verdict"] in ("ship", "inconclusive", "regress")
-    assert evaluation["gold"]["pairs"] == 26
+    sets = {row["name"]: row["items"] for row in evaluation["sets"]}
+    assert sets == {"gold": 26, "held-out text": 15, "general": 324}
+    assert evaluation["strength"]["chosen"] in (0, 0.25, 0.5, 0.75, 1, 1.25)
+    assert evaluation["strength"]["general_pairs"] == 159
 
     published = store.path(references["publish"])
     frame = pd.read_parquet(published / "dataset" / "data")

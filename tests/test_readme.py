@@ -16,7 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", TEXT, flags=re.DOTALL)
-COMMANDS = sorted(set(re.findall(r"`angle-adapt (\w+)", TEXT)))
+COMMANDS = sorted(set(re.findall(r"`angle-adapt ([\w-]+)", TEXT)))
 
 
 def angle_adapt(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:

@@ -33,7 +33,10 @@ def write(path: Path) -> Path:
 
 
 def config_for(*paths: Path) -> DomainConfig:
-    return parse({"domain": "x", "leakage": {"registered": list(map(str, paths))}})
+    registered_files = list(map(str, paths))
+    return parse(
+        {"domain": "x", "leakage": {"registered": registered_files}, "evaluate": {"general": ""}}
+    )
 
 
 @pytest.mark.parametrize("ending", sorted(registered.READERS))
@@ -49,6 +52,27 @@ def test_all_registered_sets_are_read(tmp_path: Path) -> None:
     assert [row.text for row in registered.texts(config)] == TEXTS * 2
     assert len(set(registered.identity(config))) == 2
     assert not list(registered.texts(config_for()))
+
+
+def test_the_sets_of_evaluate_are_registered_too(tmp_path: Path) -> None:
+    own, other = write(tmp_path / "a.csv"), write(tmp_path / "b.jsonl")
+    folder = tmp_path / "search"
+    folder.mkdir()
+    (folder / "queries.jsonl").write_text('{"_id": "1", "text": "Asked?"}\n')
+    (folder / "corpus.jsonl").write_text('{"_id": "1", "text": "Searched."}\n')
+    sets = {"own": {"path": str(own)}, "seen": {"path": str(other), "trained_on": True},
+            "find": {"path": str(folder)}, "hub": {"path": "hf://owner/name"}}  # fmt: skip
+    config = parse({"domain": "x", "evaluate": {"general": "", "sets": sets}})
+
+    assert [row.text for row in registered.texts(config)] == [*TEXTS, "Asked?"]
+    assert len(registered.identity(config)) == 5  # both files of the folder, and a name
+    assert len(set(registered.identity(config))) == 5
+
+
+def test_the_general_pairs_that_come_along_are_registered() -> None:
+    config = parse({"domain": "x"})
+    assert len(list(registered.texts(config))) == 2 * 483
+    assert len(registered.identity(config)) == 1
 
 
 @pytest.mark.parametrize(

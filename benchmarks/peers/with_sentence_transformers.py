@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig, TaskType
-from sentence_transformers import (  # type: ignore[import-not-found] # in its own environment
+from sentence_transformers import (  # in its own environment
     SentenceTransformer,
     SentenceTransformerTrainer,
     SentenceTransformerTrainingArguments,
 )
-from sentence_transformers.base.losses.merged_forward import (  # type: ignore[import-not-found]
+from sentence_transformers.base.losses.merged_forward import (
     embed_columns,
 )
-from sentence_transformers.sentence_transformer.losses import (  # type: ignore[import-not-found]
+from sentence_transformers.sentence_transformer.losses import (
     AnglELoss,
     CoSENTLoss,
     MultipleNegativesRankingLoss,
 )
-from sentence_transformers.sentence_transformer.modules import (  # type: ignore[import-not-found]
+from sentence_transformers.sentence_transformer.modules import (
     Pooling,
     Transformer,
 )

@@ -20,7 +20,7 @@ from pipeline.encoder import Encoder, Vectors
 from pipeline.encoder.batches import Batch, by_length
 from pipeline.encoder.lanes import lanes_of, side_by_side
 from pipeline.encoder.stack import Run, Stack, layer_path, linear_names
-from pipeline.encoder.transformer import TransformerEncoder
+from pipeline.encoder.transformer import NO_START, Start, TransformerEncoder
 from pipeline.errors import InputError
 from pipeline.progress import Progress
 
@@ -44,18 +44,20 @@ class SplitEncoder:
             raise InputError(message)
 
     @torch.no_grad()
-    def lower(self, rows: list[list[int]], label: str) -> list[Tensor]:
+    def lower(self, rows: list[list[int]], label: str, start: Start = NO_START) -> list[Tensor]:
         """Return the hidden states that enter layer ``first``, (tokens, dimensions) for each row.
 
         Dropout is off whatever the model's mode, because the states are kept. With an empty
-        ``label`` no progress is shown.
+        ``label`` no progress is shown. The tokens of ``start`` stand before those of every row, and
+        have no states.
         """
         hidden: list[Tensor] = [torch.empty(0)] * len(rows)
         run = Run(range(self.first), keep=(self.first,))
 
         def states_of(batch: Batch) -> Tensor:
             tokens = batch.tokens.to(self._model.device)
-            self._stack(tokens, self.encoder.attention_mask(batch.lengths), run)
+            whole = run._replace(cache=start.repeated(len(tokens)))
+            self._stack(tokens, self.encoder.attention_mask(batch.lengths), whole)
             return self._stack.kept[self.first]
 
         lanes = lanes_of(self._model.device, sum(map(len, rows)))
@@ -67,11 +69,13 @@ class SplitEncoder:
                 progress.advance(len(batch.rows))
         return hidden
 
-    def upper(self, hidden: Sequence[Tensor]) -> Tensor:
+    def upper(self, hidden: Sequence[Tensor], start: Start = NO_START) -> Tensor:
         """Return pooled vectors, (texts, dimensions), for texts whose lower states are given."""
-        return self.upper_at(hidden, (self._stack.count,))[0]
+        return self.upper_at(hidden, (self._stack.count,), start)[0]
 
-    def upper_at(self, hidden: Sequence[Tensor], depths: Sequence[int]) -> list[Tensor]:
+    def upper_at(
+        self, hidden: Sequence[Tensor], depths: Sequence[int], start: Start = NO_START
+    ) -> list[Tensor]:
         """Return pooled vectors after so many layers, one (texts, dimensions) for each depth.
 
         The layers run once. After each depth comes what the model puts after its last layer (the
@@ -87,23 +91,29 @@ class SplitEncoder:
         padded = pad_sequence(list(hidden), batch_first=True)
         mask = self.encoder.attention_mask(lengths)
         deepest, early = max(depths), sorted(set(depths) - {max(depths)})
-        found = {deepest: self._stack.resume(padded, mask, range(self.first, deepest), keep=early)}
+        run = Run(range(self.first, deepest), keep=early, cache=start.repeated(len(hidden)))
+        found = {deepest: self._stack.resume(padded, mask, run)}
         if early:
             states = torch.cat([self._stack.kept[depth] for depth in early])
             masks = None if mask is None else mask.repeat(len(early), 1)
             end = range(self._stack.count, self._stack.count)
-            parts = self._stack.resume(states, masks, end).chunk(len(early))
+            parts = self._stack.resume(states, masks, Run(end)).chunk(len(early))
             found |= dict(zip(early, parts, strict=True))
         return [self.encoder.pool(found[depth], lengths) for depth in depths]
 
     @torch.no_grad()
-    def vectors(self, hidden: Sequence[Tensor], label: str = "upper layers") -> Vectors:
-        """Return unit-length vectors, shape (texts, dimensions), for lower hidden states."""
+    def vectors(
+        self, hidden: Sequence[Tensor], label: str = "upper layers", start: Start = NO_START
+    ) -> Vectors:
+        """Return unit-length vectors, shape (texts, dimensions), for lower hidden states.
+
+        ``start`` is what `TransformerEncoder.start` returns with the weights as they are now.
+        """
         found = np.zeros((len(hidden), self.encoder.dimensions), dtype=np.float32)
         lengths = [len(state) for state in hidden]
 
         def unit_length(chosen: list[int]) -> Tensor:
-            pooled = self.upper([hidden[index] for index in chosen]).float()
+            pooled = self.upper([hidden[index] for index in chosen], start).float()
             return torch.nn.functional.normalize(pooled, dim=-1).cpu()
 
         with _scoring(self._model), Progress(label, len(hidden), "text") as progress:

@@ -48,7 +48,7 @@ def _last(hidden: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return hidden[:, -1]
     last = mask.shape[1] - 1 - mask.flip(1).int().argmax(dim=1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), last]
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), last]
 
 
 def _cls(hidden: Tensor, mask: Tensor | None) -> Tensor:
@@ -56,7 +56,7 @@ def _cls(hidden: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return hidden[:, 0]
     first = mask.int().argmax(dim=1)
-    return hidden[torch.arange(len(hidden), device=hidden.device), first]
+    return hidden[torch.arange(hidden.shape[0], device=hidden.device), first]
 
 
 def _mean(hidden: Tensor, mask: Tensor | None) -> Tensor:

@@ -14,6 +14,7 @@ from pipeline.records import Record
 
 MODEL_FILE: Final = "angle_adapt.json"
 FORMAT_VERSION: Final = 1
+VECTORS_VERSION: Final = 3  # goes up when a spec gives other vectors of some text
 ADAPTER_FILE: Final = "adapter_config.json"  # peft's
 
 
@@ -74,6 +75,7 @@ class ModelDescription(Record):
     backbone_identity: str
     first_layer: int  # the lowest layer that has adapters
     train: dict[str, Any]
+    strength: float = 1.0  # of the adapter in the folder, over that of the trained one
 
 
 def is_ours(path: Path) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import Linear, Module, ModuleList
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from pipeline.errors import InputError
@@ -77,6 +77,7 @@ class Run(NamedTuple):
     layers: range
     states: Tensor | None = None  # (texts, tokens, dimensions); None: what the tokens give
     keep: Collection[int] = ()  # numbers of layers after which the states are kept
+    cache: DynamicCache | None = None  # keys and values of tokens before those that are run
 
 
 class Stack:
@@ -99,8 +100,9 @@ class Stack:
     def __call__(self, tokens: Tensor, mask: Tensor | None, run: Run) -> Tensor:
         """Return the last hidden state; ``kept`` then holds the states that ``run`` keeps."""
         self._here.run, self._here.kept = run, {}
+        before = {} if run.cache is None else {"past_key_values": run.cache}
         last: Tensor = self._model(
-            input_ids=tokens, attention_mask=mask, use_cache=False
+            input_ids=tokens, attention_mask=mask, use_cache=run.cache is not None, **before
         ).last_hidden_state
         del self._here.run
         return last
@@ -116,15 +118,13 @@ class Stack:
         found: dict[int, Tensor] = self._here.kept
         return found
 
-    def resume(
-        self, states: Tensor, mask: Tensor | None, layers: range, keep: Collection[int] = ()
-    ) -> Tensor:
-        """Return the last hidden state when ``states`` enter the first of ``layers``.
+    def resume(self, states: Tensor, mask: Tensor | None, run: Run) -> Tensor:
+        """Return the last hidden state when ``states`` enter the first layer of ``run``.
 
         The model is called with filler tokens, whose embeddings nothing reads.
         """
         tokens = torch.full(states.shape[:2], self._filler, device=states.device)
-        return self(tokens, mask, Run(layers, states, keep))
+        return self(tokens, mask, run._replace(states=states))
 
     def at(self, place: int, states: Tensor) -> Tensor:
         """Return the states that go on after ``place`` layers, and keep them if they are wanted."""

@@ -7,10 +7,13 @@ last-token pooling the template's end is where the vector is read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from itertools import takewhile
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+_ENDINGS: Final = ("0", "1 2 3 4", "e")  # texts that share no token at their ends
 
 
 class Template:
@@ -23,24 +26,25 @@ class Template:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str, max_length: int) -> None:
         self._tokenizer, self.max_length = tokenizer, max_length
         self._before, _, self._after = template.partition("{text}")
-        (empty,) = self._rows([""])
+        empty, *others = self._rows(["", *_ENDINGS])
         self.overhead = len(empty)
+        self._end = _common_end(others)
 
     def ids(self, texts: Sequence[str], pad_id: int) -> list[list[int]]:
         """Return the token ids of each text in the template.
 
-        A text that is too long loses its end. An empty one leaves the template alone; where that
-        is empty too, and the tokenizer adds nothing, the row is one padding token: every text has
-        a vector, and that of the empty text is the same everywhere.
+        Of a text that is too long the first tokens in its template are kept, and the template's
+        end stands over the last of them, as sentence-transformers does it: tokens are cut, not
+        text. An empty text leaves the template alone; where that is empty too, and the tokenizer
+        adds nothing, the row is one padding token: every text has a vector, and that of the empty
+        text is the same everywhere.
         """
         # A lone surrogate, which no tokenizer takes, becomes a question mark.
         valid = [text.encode("utf-8", "replace").decode() for text in texts]
         rows = self._rows(valid) if valid else []
         limit = self.max_length + self.overhead
-        return [
-            (row if len(row) <= limit else self._cut(text, limit)) or [pad_id]
-            for text, row in zip(valid, rows, strict=True)
-        ]
+        kept = limit - len(self._end)
+        return [(row if len(row) <= limit else row[:kept] + self._end) or [pad_id] for row in rows]
 
     def _rows(self, texts: Sequence[str]) -> list[list[int]]:
         wrapped = [self._before + text + self._after for text in texts]
@@ -50,15 +54,8 @@ class Template:
         rows: list[list[int]] = found["input_ids"]
         return rows
 
-    def _cut(self, text: str, limit: int) -> list[int]:
-        """Return the ids of the longest beginning of ``text`` that fits, by whole tokens."""
-        alone = self._tokenizer(
-            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
-        ends = [end for _, end in alone["offset_mapping"]]
-        length = min(self.max_length, len(ends))
-        while True:
-            (row,) = self._rows([text[: ends[length - 1]] if length > 0 else ""])
-            if len(row) <= limit or length <= 0:
-                return row
-            length -= len(row) - limit  # beside other characters, the same text may be more tokens
+
+def _common_end(rows: list[list[int]]) -> list[int]:
+    """Return the longest end of all: the tokens after any text, whatever it ends with."""
+    columns = zip(*(reversed(row) for row in rows), strict=False)
+    return [ids[0] for ids in takewhile(lambda ids: len(set(ids)) == 1, columns)][::-1]

@@ -26,6 +26,7 @@ from pipeline.encoder.loading import (
 )
 from pipeline.encoder.spec import (
     ADAPTER_FILE,
+    VECTORS_VERSION,
     EncoderSpec,
     is_ours,
     read_description,
@@ -108,7 +109,7 @@ class TransformerEncoder:
         if self.model.training:  # asked first: telling every module takes a millisecond
             self.model.eval()
         with torch.inference_mode(), Progress(label, len(unique), "text") as progress:
-            start = self._start(rows)
+            start = self.start(rows)
             lanes = lanes_of(self.model.device, sum(map(len, rows)))
 
             def unit_length(batch: Batch) -> Tensor:
@@ -149,10 +150,11 @@ class TransformerEncoder:
         )
         return self.pool(states.last_hidden_state, batch.lengths)
 
-    def _start(self, rows: list[list[int]]) -> Start:
+    def start(self, rows: list[list[int]]) -> Start:
         """Run the tokens that all rows begin with, those of the template, once for all of them.
 
-        Only for causal attention and the last token's state: no other token is read.
+        ``embed`` then takes what is left of the rows; both under ``torch.inference_mode``. Only for
+        causal attention and the last token's state: no other token is read.
         """
         shared = common_start(rows)
         if not (self._causal and self.spec.pooling == "last" and shared and len(rows) >= WORTH):
@@ -256,7 +258,7 @@ def _encoder(loaded: Pretrained, spec: EncoderSpec, adapter: str, how: str) -> T
         spec = spec.model_copy(update={"max_length": room})
     name = stage_key(
         "encoder",
-        2,
+        VECTORS_VERSION,
         weights=backbone.identity(spec.backbone, spec.revision),
         how=spec.model_dump(exclude={"backbone", "revision"}),
         adapter=adapter,

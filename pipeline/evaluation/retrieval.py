@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pipeline.errors import NotEnoughText
+from pipeline.evaluation.sets import SearchSet
 from pipeline.records import Document, digest_of, text_id
 from pipeline.sections import EvaluateSettings
 from pipeline.sentences import first_and_rest, lead
 
 log = logging.getLogger(__name__)
 
+NAME: Final = "held-out text"
 MAX_WORDS: Final = 30
 QUERY_WORDS: Final = 4
 ANSWER_WORDS: Final = 6
@@ -21,11 +23,9 @@ ENOUGH: Final = 1_000
 
 
 class Task(NamedTuple):
-    """Queries, the corpus they search, and the rows of the corpus that answer each query."""
+    """A search whose answers all have grade 1, and how many of its texts answer nothing."""
 
-    queries: list[str]
-    corpus: list[str]
-    relevant: list[frozenset[int]]
+    search: SearchSet
     distractors: int
     notes: tuple[str, ...]
 
@@ -71,13 +71,14 @@ def build(documents: Sequence[Document], settings: EvaluateSettings) -> Task:
     answering = len(corpus.texts)
     _fill(corpus, ordered, answers)
     chosen = list(answers)[: settings.retrieval_queries]
-    return Task(
-        queries=[wording[key] for key in chosen],
-        corpus=corpus.texts,
-        relevant=[frozenset(answers[key]) for key in chosen],
-        distractors=len(corpus.texts) - answering,
-        notes=_notes(len(corpus.texts)),
+    search = SearchSet(
+        NAME,
+        "domain",
+        tuple(wording[key] for key in chosen),
+        tuple(corpus.texts),
+        tuple(dict.fromkeys(sorted(answers[key]), 1) for key in chosen),
     )
+    return Task(search, len(corpus.texts) - answering, _notes(len(corpus.texts)))
 
 
 def _views(documents: Iterable[Document]) -> Iterator[tuple[str, str]]:

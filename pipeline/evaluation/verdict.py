@@ -1,27 +1,30 @@
 """The verdict: from figures to ``ship``, ``inconclusive`` or ``regress``, with reasons in words.
 
-The rule, with a gold set. Two differences (adapted less base) count, each with its interval: ρ with
-the gold pairs, and nDCG@10 of retrieval. Retrieval may lose up to an allowed amount, because it is
-a guard and not the aim.
+The rule. The first set of the domain (the gold pairs when there are any, else the first set of
+one's own, else the search among held-out texts) is what the model is adapted for: its difference,
+adapted less base, is the *gain*. Every other set is a *guard*, which may lose up to its allowed
+loss, because it is not the aim.
 
-* ``regress``: the gold interval lies entirely below 0, or the retrieval interval lies entirely
-  below minus the allowed loss. Either is enough: the adapted model is measurably worse.
-* ``ship``: the gold interval lies entirely above 0, and the retrieval interval lies entirely above
-  minus the allowed loss. Both are needed: a measured gain, and a loss beyond the allowed ruled out.
+* ``regress``: the interval of the gain lies entirely below 0, or that of a guard entirely below
+  minus its allowed loss. Any of these is enough: the adapted model is measurably worse.
+* ``ship``: the interval of the gain lies entirely above 0, and its p-value, corrected over all sets
+  (Holm), is below 1 less the confidence; on the other sets of the domain a loss beyond the allowed
+  is ruled out (the interval lies entirely above minus the allowed loss); and no general set is
+  measurably worse than its allowed loss. All are needed.
 * ``inconclusive``: everything else. The figures do not settle the question, and more gold pairs or
   queries, or another training, would have to.
 
-Without a gold set retrieval alone decides, and there is no gain elsewhere that a loss could be
-traded for: ``ship`` when its interval lies entirely above 0, ``regress`` when entirely below 0,
-``inconclusive`` otherwise.
-
-An interval that touches a bound is not beyond it.
+The two corrections lean the same way: a gain has to stand against all that was looked at, a loss
+has not to. How large a loss on a general set cannot be ruled out is part of the reasons. An
+interval that touches a bound is not beyond it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from pipeline.evaluation.compared import NAMES, Measured, about
 from pipeline.evaluation.significance import Comparison
 
 Word = Literal["ship", "inconclusive", "regress"]
@@ -39,46 +42,53 @@ class _Opinion(NamedTuple):
     reason: str
 
 
-def decide(
-    gold: Comparison | None, retrieval: Comparison, allowed_loss: float, confidence: float = 0.95
-) -> Verdict:
-    """Return the verdict on an adapted model; ``gold`` is None when there is no gold set."""
-    if gold is None:
-        found = _gain("retrieval nDCG@10", retrieval, confidence)
-        return Verdict(found.word, ("There is no gold set: retrieval alone decides.", found.reason))
-    opinions = (_gain("Spearman's ρ on the gold pairs", gold, confidence),
-                _guard(retrieval, allowed_loss, confidence))  # fmt: skip
+def decide(sets: Sequence[Measured], confidence: float = 0.95) -> Verdict:
+    """Return the verdict on an adapted model; the first set of the domain carries the gain."""
+    aim = next(row for row in sets if row.role == "domain")
+    opinions = [_gain(aim, confidence)]
+    opinions += [_guard(row, confidence) for row in sets if row is not aim]
     words = {opinion.word for opinion in opinions}
     word: Word = "ship" if words == {"ship"} else "inconclusive"
-    return Verdict("regress" if "regress" in words else word, tuple(o.reason for o in opinions))
+    reasons = [opinion.reason for opinion in opinions]
+    if aim.kind == "retrieval":
+        reasons.insert(0, f"There are no gold pairs: {NAMES[aim.measure]} on {aim.name} decides.")
+    return Verdict("regress" if "regress" in words else word, tuple(reasons))
 
 
-def _gain(measure: str, found: Comparison, confidence: float) -> _Opinion:
-    stated = _stated(measure, found, confidence)
-    if found.low > 0:
-        return _Opinion("ship", f"{stated}: a real gain.")
+def _gain(row: Measured, confidence: float) -> _Opinion:
+    found, stated = row.found, _stated(row, confidence)
+    corrected = found.p if found.p_holm is None else found.p_holm
     if found.high < 0:
         return _Opinion("regress", f"{stated}: a real loss.")
+    if found.low > 0 and corrected < 1 - confidence:
+        return _Opinion("ship", f"{stated}: a real gain.")
+    if found.low > 0:
+        several = f"not told from noise once all sets are counted (p {corrected:.3f})"
+        return _Opinion("inconclusive", f"{stated}: {several}.")
     smallest = f"this set can tell {found.minimum_detectable:.3f} from noise"
     return _Opinion("inconclusive", f"{stated}: not told from noise ({smallest}).")
 
 
-def _guard(found: Comparison, allowed_loss: float, confidence: float) -> _Opinion:
-    stated = _stated("retrieval nDCG@10", found, confidence)
-    allowed = f"the allowed loss of {allowed_loss:g}"
-    if found.low > -allowed_loss:
-        return _Opinion("ship", f"{stated}: a loss beyond {allowed} is ruled out.")
-    if found.high < -allowed_loss:
+def _guard(row: Measured, confidence: float) -> _Opinion:
+    stated, found = _stated(row, confidence), row.found
+    allowed = f"the allowed loss of {row.allowed_loss:g}"
+    if found.high < -row.allowed_loss:
         return _Opinion("regress", f"{stated}: a loss beyond {allowed}.")
+    if found.low > -row.allowed_loss:
+        return _Opinion("ship", f"{stated}: a loss beyond {allowed} is ruled out.")
+    if row.role == "general":
+        bound = f"one of up to {-found.low:.3f} cannot be ruled out"
+        return _Opinion("ship", f"{stated}: no loss beyond {allowed} is shown; {bound}.")
     return _Opinion("inconclusive", f"{stated}: a loss beyond {allowed} cannot be ruled out.")
 
 
-def _stated(measure: str, found: Comparison, confidence: float) -> str:
+def _stated(row: Measured, confidence: float) -> str:
+    found: Comparison = row.found
     change = "rose" if found.difference > 0 else "fell" if found.difference < 0 else "stayed"
     path = f"{change} from {found.base:.3f} to {found.adapted:.3f}"
     bounds = f"{signed(found.low)} to {signed(found.high)}"
     interval = f"{signed(found.difference)}, {100 * confidence:g} % interval {bounds}"
-    return f"{measure[0].upper()}{measure[1:]} {path} ({interval})"
+    return f"On {row.name} ({about(row)}), {NAMES[row.measure]} {path} ({interval})"
 
 
 def signed(value: float) -> str:

@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
 MISSING: Final = "–"
+SMALLEST: Final = 0.001  # p-value that is stated
 
 _SCALES: Final = {
     "rank": "Each annotator's scores are brought to [0, 1] by rank; ",
@@ -48,8 +49,8 @@ def render(template: str, **values: Any) -> str:  # noqa: ANN401 - whatever the 
     )
     environment.filters |= {
         "number": number, "signed": signed, "count": count, "words": words, "duration": duration,
-        "cell": cell, "front_matter": front_matter,
-        "how_labelled": how_labelled,
+        "cell": cell, "front_matter": front_matter, "percent": percent, "chance": chance,
+        "size": size, "dollars": dollars, "how_labelled": how_labelled,
     }  # fmt: skip
     return environment.get_template(template).render(values)
 
@@ -67,6 +68,34 @@ def signed(value: float | None, digits: int = 3) -> str:
 def count(value: int | None) -> str:
     """Return a whole number in groups of three digits, or a dash when there is none."""
     return MISSING if value is None else f"{value:,}"
+
+
+def chance(value: float | None) -> str:
+    """Return a p-value: "0.031", "< 0.001" below that, or a dash when there is none."""
+    return f"< {SMALLEST:g}" if value is not None and value < SMALLEST else number(value)
+
+
+def percent(value: float | None, digits: int | None = None) -> str:
+    """Return a share as per cent, by default with a decimal below ten, or a dash."""
+    if value is None:
+        return MISSING
+    shown = digits if digits is not None else int(0 < abs(value) < 0.0995)
+    return f"{100 * value:.{shown}f}\u00a0%"
+
+
+def size(value: int | None) -> str:
+    """Return a number of bytes: "640 B", "1.2 MB", "3.4 GB"; a dash when there is none."""
+    if value is None:
+        return MISSING
+    unit = min(len(str(max(value, 1))) - 1, 9) // 3
+    return f"{value / 1000**unit:.{0 if unit == 0 else 1}f} {('B', 'kB', 'MB', 'GB')[unit]}"
+
+
+def dollars(value: float | None) -> str:
+    """Return a sum of money: "$0.0031", "$1.20"; a dash where nobody knows a price."""
+    if value is None:
+        return MISSING
+    return f"${value:.2f}" if value == 0 or value >= 1 else f"${value:.4f}"
 
 
 def words(name: str) -> str:

@@ -18,16 +18,32 @@ if TYPE_CHECKING:
 
 HTML: Final = "report.html"
 JSON: Final = "report.json"
+LEARNING: Final = "learning_curve.json"
 
 
-def write(run: RunRecord, references: Mapping[str, Reference], store: Store, folder: Path) -> Path:
+def write(
+    run: RunRecord,
+    references: Mapping[str, Reference],
+    store: Store,
+    folder: Path,
+    learning: Mapping[str, Any] | None = None,
+) -> Path:
     """Write ``report.html`` and ``report.json`` into ``folder``; return the place of the first.
 
     ``references`` are the artefacts of the stages that the run reached, by stage; a report of a run
-    that failed shows what there is.
+    that failed shows what there is. ``learning`` is the learning curve that ends at the run's
+    model, else the one in ``folder`` is taken, if any.
     """
-    data: dict[str, Any] = gather(run, references, store)
+    data: dict[str, Any] = gather(run, references, store, learning or _learning(folder))
     write_atomically(folder / JSON, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
     page = render("report.html.j2", plots=plots.draw(data), **data)
     write_atomically(folder / HTML, page)
     return folder / HTML
+
+
+def _learning(folder: Path) -> dict[str, Any]:
+    place = folder / LEARNING
+    if not place.is_file():
+        return {}
+    found: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
+    return found

@@ -10,57 +10,83 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipeline.artifacts import Reference, Store
 from pipeline.errors import ArtifactError
-from pipeline.export import gold_view
-from pipeline.records import digest_of
+from pipeline.export import advice, gold_view, label_view, score_view
 
 if TYPE_CHECKING:
     from pipeline.runs import RunRecord
 
 log = logging.getLogger(__name__)
 
-HEADLINES: Final = {
-    "ship": "The adapted model is measurably better on this domain.",
-    "inconclusive": "The figures do not settle whether the adapted model is better.",
-    "regress": "The adapted model is measurably worse on this domain.",
-    "failed": "The run failed before there was a verdict.",
-    "interrupted": "The run was interrupted before there was a verdict.",
-    "running": "The run has not come to a verdict yet.",
-    "completed": "The run ended without a verdict.",
-}
-MEASURES: Final = {"ndcg@10": "nDCG@10", "mrr@10": "MRR@10"}
-FIFTHS: Final = 5
+FIGURES: Final = (
+    "base", "adapted", "difference", "low", "high", "p", "p_holm", "minimum_detectable",
+)  # fmt: skip
 FIRST: Final = " 1"  # ends the names of the steps of a first round, as in pipeline.graph
-EXAMPLES: Final = 2
 
 Summaries = Mapping[str, dict[str, Any]]
 T = TypeVar("T")
 
 
-def gather(run: RunRecord, references: Mapping[str, Reference], store: Store) -> dict[str, Any]:
-    """Return the content of a report; what a run did not reach is left empty."""
+def gather(
+    run: RunRecord,
+    references: Mapping[str, Reference],
+    store: Store,
+    learning: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the content of a report; what a run did not reach is left empty.
+
+    ``learning`` is the learning curve of the run's model, where one was measured.
+    """
     read = {name: _read(store.json, reference) for name, reference in references.items()}
     summaries = {name: found for name, found in read.items() if found}
-    evaluation = summaries.get("evaluate", {})
-    pairs = _rows(references.get("evaluate"), store)
     data: dict[str, Any] = _finite({
         "run": run.model_dump(mode="json", include=set(_RUN)),
         "description": run.config.get("description", ""),
-        "verdict": _verdict(run, evaluation),
-        "comparisons": _comparisons(evaluation),
-        "evaluation": evaluation,
+        **_measured(run, summaries, _rows(references.get("evaluate"), store), learning or {}),
         "funnel": _funnel(summaries),
         "mined": summaries.get("mine", {}).get("coverage", {}),
         "rounds": _rounds(summaries),
-        "labels": _labels(summaries),
-        "examples": _examples(_rows(references.get("curate"), store)),
+        "labels": label_view.labels(summaries),
+        "cost": label_view.cost(summaries) | {
+            "waited": sum(stage.waited for stage in run.stages),
+            "computed": sum(stage.seconds for stage in run.stages),
+        },
+        "examples": label_view.examples(_rows(references.get("curate"), store)),
         "training": summaries.get("train", {}),
-        "gold": gold_view.view(pairs),
-        "stages": [stage.model_dump(mode="json") for stage in run.stages],
+        "learning": learning or {},
+        "stages": [
+            stage.model_dump(mode="json") | {"size": _size(references.get(stage.stage), store)}
+            for stage in run.stages
+        ],
+        "collected": summaries.get("collect", {}),
         "settings": _settings(run.config),
         "versions": {**run.versions, **summaries.get("train", {}).get("versions", {})},
         "seeds": run.seeds,
     })  # fmt: skip
-    return data
+    return data | {"contents": _contents(data)}
+
+
+def _measured(
+    run: RunRecord,
+    summaries: Summaries,
+    pairs: list[dict[str, Any]],
+    learning: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return everything that follows from the evaluation."""
+    evaluation, training = summaries.get("evaluate", {}), summaries.get("train", {})
+    sets, changes = evaluation.get("sets", ()), evaluation.get("changes", {})
+    gold = gold_view.view(pairs)
+    return {
+        "verdict": _verdict(run, evaluation, gold["right"], learning),
+        "comparisons": comparisons(evaluation),
+        "others": _others(evaluation),
+        "evaluation": evaluation,
+        "forgetting": advice.forgetting(sets),
+        "strength": evaluation.get("strength", {}),
+        "scores": score_view.scores(changes, pairs),
+        "saturation": score_view.saturation(changes, training),
+        "parts": score_view.parts(evaluation.get("slices", {})),
+        "gold": gold,
+    }
 
 
 _RUN: Final = ("id", "domain", "started", "finished", "status", "error")
@@ -82,36 +108,67 @@ def _rows(reference: Reference | None, store: Store) -> list[dict[str, Any]]:
     return [] if table is None else list(table.to_pylist())
 
 
-def _verdict(run: RunRecord, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def _size(reference: Reference | None, store: Store) -> int | None:
+    """Return the bytes of an artefact; None when it is gone."""
+    try:
+        found = [] if reference is None else list(store.path(reference).rglob("*"))
+        return sum(path.stat().st_size for path in found if path.is_file()) if found else None
+    except (ArtifactError, OSError):  # it is told where its content is read
+        return None
+
+
+def _verdict(
+    run: RunRecord,
+    evaluation: Mapping[str, Any],
+    right: Mapping[str, float],
+    learning: Mapping[str, Any],
+) -> dict[str, Any]:
     word = evaluation.get("verdict") or run.verdict or run.status
     return {
         "word": word,
-        "headline": HEADLINES.get(word, ""),
+        "headline": advice.headline(word, evaluation),
+        "means": advice.means(word, evaluation, right),
+        "next": advice.steps(word, evaluation, run.id, learning),
         "reasons": [*evaluation.get("reasons", ()), *([run.error] if run.error else ())],
         "notes": list(evaluation.get("notes", ())),
     }
 
 
-def _comparisons(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return one row a measure: base, adapted, difference, interval, and an outside reference."""
-    outside = evaluation.get("references", {}).get("char_tfidf", {})
-    gold, retrieval = evaluation.get("gold"), evaluation.get("retrieval", {})
-    rows = []
-    if gold:
-        about = f"{gold['pairs']:,} gold pairs"
-        rows.append({"measure": "Spearman's ρ", "about": about, "char_tfidf": outside.get("gold")}
-                    | _figures(gold))  # fmt: skip
-    for key, name in MEASURES.items():
-        if key in retrieval:
-            about = f"{retrieval['queries']:,} queries, {retrieval['texts']:,} texts"
-            rows.append({"measure": name, "about": about, "char_tfidf": outside.get(key)}
-                        | _figures(retrieval[key]))  # fmt: skip
+def comparisons(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one row a measure of a set: base, adapted, difference, interval, references.
+
+    ``first`` is the measure that the verdict looks at; the others of a set follow it.
+    """
+    labels, rows = evaluation.get("labels", {}), []
+    for one in evaluation.get("sets", ()):
+        for measure, found in ({one["measure"]: one["found"]} | one["further"]).items():
+            first = measure == one["measure"]
+            rows.append(
+                {name: one[name] for name in ("name", "role", "about", "allowed_loss")}
+                | {"measure": labels.get(measure, measure), "first": first}
+                | {name: found.get(name) for name in FIGURES}
+                | {"references": one["references"] if first else {}}
+            )
+        for measure, point in one["points"].items():
+            base, adapted = point  # a pair, as JSON has it
+            rows.append(
+                {name: one[name] for name in ("name", "role", "about", "allowed_loss")}
+                | {"measure": labels.get(measure, measure), "first": False, "references": {}}
+                | dict.fromkeys(FIGURES)
+                | {"base": base, "adapted": adapted, "difference": adapted - base}
+            )
     return rows
 
 
-def _figures(found: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("base", "adapted", "difference", "low", "high", "minimum_detectable")
-    return {name: found.get(name) for name in names}
+def _others(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return one row for each set and other model that adapted was compared with."""
+    labels = evaluation.get("labels", {})
+    return [
+        {"name": one["name"], "other": name, "measure": labels.get(one["measure"], one["measure"])}
+        | {figure: found.get(figure) for figure in FIGURES}
+        for one in evaluation.get("sets", ())
+        for name, found in one["others"].items()
+    ]
 
 
 def _rounds(summaries: Summaries) -> dict[str, Any]:
@@ -119,11 +176,12 @@ def _rounds(summaries: Summaries) -> dict[str, Any]:
     ends = {when: f"evaluate{end}" for when, end in (("first", FIRST), ("second", ""))}
     if not all(name in summaries for name in ends.values()):
         return {}
-    first, second = (_comparisons(summaries[name]) for name in ends.values())
+    first, second = (comparisons(summaries[name]) for name in ends.values())
     measures = [
-        {"measure": two["measure"], "about": two["about"], "base": two["base"],
+        {"measure": two["measure"], "about": f"{two['name']}, {two['about']}", "base": two["base"],
          "first": one["adapted"], "second": two["adapted"]}
         for one, two in zip(first, second, strict=False)
+        if two["first"]
     ]  # fmt: skip
     trained = [summaries.get(f"train{end}", {}) for end in (FIRST, "")]
     if all(train.get("best_dev") is not None for train in trained):
@@ -131,7 +189,8 @@ def _rounds(summaries: Summaries) -> dict[str, Any]:
             "measure": "Spearman's ρ", "about": "gold dev pairs", "base": trained[1]["base_dev"],
             "first": trained[0]["best_dev"], "second": trained[1]["best_dev"],
         })  # fmt: skip
-    return {"pairs": [train.get("pairs") for train in trained], "measures": measures}
+    gained = [row | {"gained": row["second"] - row["first"]} for row in measures]
+    return {"pairs": [train.get("pairs") for train in trained], "measures": gained}
 
 
 def _funnel(summaries: Summaries) -> list[dict[str, Any]]:
@@ -166,51 +225,34 @@ def _largest_first(counts: Mapping[str, int]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _labels(summaries: Summaries) -> dict[str, Any]:
-    """Return what curate found, the combination of the annotators after the annotators."""
-    curate = summaries.get("curate", {})
-    empty: dict[str, Any] = {
-        "histogram": [], "agreement": {}, "between": [], "by_strategy": {}, "combine": "blend",
-        "krippendorff": {}, "calibration": {}, "disagreements": {},
-    }  # fmt: skip
-    found = {name: curate.get(name, default) for name, default in empty.items()}
-    combined = found["combine"]
-    found["agreement"] = {
-        name: row | _errors(name, found["calibration"], combined=name == combined)
-        for name, row in sorted(
-            found["agreement"].items(), key=lambda item: (item[0] == combined, item[0])
-        )
-    }
-    label = summaries.get("label", {})
-    return found | {name: label.get(name, {}) for name in ("annotators", "generated")}
-
-
-def _errors(name: str, calibration: Mapping[str, Any], *, combined: bool) -> dict[str, Any]:
-    """Return the mean absolute error on gold pairs before and after calibration, where known."""
-    both = calibration.get("annotators", {}).get(name, {})
-    after = calibration.get("labels", {}) if combined else both.get("after", {})
-    before = {} if combined else both.get("before", {})
-    return {"mae_before": before.get("mae"), "mae_after": after.get("mae")}
-
-
-def _examples(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return labelled pairs from each fifth of the range, highest first; chosen by their ids."""
-    fifths: list[list[dict[str, Any]]] = [[] for _ in range(FIFTHS)]
-    for row in sorted(rows, key=lambda row: digest_of(row["id"])):
-        fifth = fifths[min(int(row["score"] * FIFTHS), FIFTHS - 1)]
-        if len(fifth) < EXAMPLES:
-            fifth.append(row)
-    chosen = [row for fifth in fifths for row in fifth]
-    kept = ("sentence1", "sentence2", "score", "strategy", "name1", "name2")
-    ordered = sorted(chosen, key=lambda row: -row["score"])
-    return [{name: row.get(name, "") for name in kept} for row in ordered]
-
-
 def _settings(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the settings by section; those outside a section under "domain"."""
     sections = {name: dict(value) for name, value in config.items() if isinstance(value, Mapping)}
     single = {name: value for name, value in config.items() if not isinstance(value, Mapping)}
     return {"domain": single, **sections} if single else sections
+
+
+def _contents(data: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the parts that a report has, in order: the id of each, and its title."""
+    evaluation, labels = data["evaluation"], data["labels"]
+    parts = (
+        ("sets", "Base against adapted", data["comparisons"]),
+        ("forgetting", "What was not to be forgotten", evaluation.get("sets")),
+        ("scores", "Scores and thresholds", data["scores"]),
+        ("saturation", "Saturation", data["saturation"]),
+        ("moved", "Pairs that moved most", data["gold"]["towards"] or data["gold"]["away"]),
+        ("rounds", "What the second round gained", data["rounds"]),
+        ("funnel", "From text to training pairs", data["funnel"]),
+        ("mined", "Mined pairs", data["mined"]),
+        ("labels", "Labels",
+         labels["histogram"] or labels["agreement"] or labels["annotators"]),
+        ("examples", "Labelled pairs over the range", data["examples"]),
+        ("training", "Training", data["training"]),
+        ("learning", "What more labels would bring", data["learning"]),
+        ("time", "Time and cost", data["stages"]),
+        ("repeat", "To repeat this run", data["settings"] or data["versions"] or data["stages"]),
+    )  # fmt: skip
+    return [{"id": name, "title": title} for name, title, found in parts if found]
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON-like value

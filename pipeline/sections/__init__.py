@@ -10,6 +10,7 @@ from pipeline.sections.model import (
     EncoderSettings,
     EvaluateSettings,
     ScheduleSettings,
+    SetSettings,
     TrainSettings,
 )
 from pipeline.sections.web import WebSettings
@@ -32,6 +33,7 @@ __all__ = [
     "MineSettings",
     "ScheduleSettings",
     "Section",
+    "SetSettings",
     "StackExchangeSettings",
     "TrainSettings",
     "WebSettings",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.sections.base import Fraction, Section, Temperature, Weight
+from pipeline.sections.base import DomainName, Fraction, Section, Temperature, Weight
 
 
 class EncoderSettings(Section):
@@ -30,6 +30,11 @@ class EncoderSettings(Section):
 class TrainSettings(Section):
     """Adapters, the AnglE objectives, and how a run goes."""
 
+    # Left out of keys where it is 1, so that adding it changed none.
+    share: float = Field(
+        1.0, gt=0, le=1, exclude_if=lambda share: share == 1.0,
+        description="share of the labelled pairs, drawn by the seed; smaller ones lie in larger",
+    )  # fmt: skip
     epochs: float = Field(1.5, gt=0)
     learning_rate: float = Field(1e-3, gt=0)
     warmup: Fraction = 0.1
@@ -84,17 +89,58 @@ class TrainSettings(Section):
     seed: int = 13
 
 
+class SetSettings(Section):
+    """An evaluation set of your own: scored pairs, or a search with known answers."""
+
+    path: str = Field(
+        min_length=1, description="table of pairs, folder in BEIR's layout, or hf://owner/name"
+    )
+    role: Literal["domain", "general"] = Field(
+        "domain", description="general: what the model must not forget"
+    )
+    kind: Literal["auto", "graded", "binary", "retrieval"] = "auto"
+    split: str = Field("", description="rows whose column split says so; empty: all")
+    group: str = Field("", description="column of sub-sets that are measured apart too")
+    max_score: float = Field(1.0, gt=0, description="the score that means same meaning")
+    allowed_loss: float | None = Field(
+        None, ge=0, description="loss that still ships; empty: evaluate.allowed_loss"
+    )
+    trained_on: bool = Field(
+        default=False, description="its texts, without their scores, may be trained on"
+    )
+
+
 class EvaluateSettings(Section):
     """What the adapted model is held against."""
 
     gold: str = Field("", description="CSV of sentence1, sentence2, score, split; empty: none")
     max_score: float = Field(5.0, gt=0, description="the score that means same meaning")
+    general: str = Field(
+        "built-in", description="gold file of general text not to be forgotten; empty: none"
+    )
+    sets: dict[DomainName, SetSettings] = Field({}, description="further sets by a name of yours")
+    against: tuple[str, ...] = Field(
+        (), description="other models to compare with: folders or names of backbones"
+    )
+    strengths: tuple[Annotated[float, Field(ge=0, le=2)], ...] = Field(
+        (0.0, 0.25, 0.5, 0.75, 1.0, 1.25),
+        description="of the adapter, one of which the dev pairs choose; empty: 1 as trained",
+    )
+    target_precision: float = Field(
+        0.9, gt=0, lt=1, description="of pairs above the recommended threshold"
+    )
+    same_meaning: Fraction = Field(0.8, description="gold scores from which pairs are positives")
+    threshold: float | None = Field(
+        None, ge=-1, le=1, description="in use with the base model, to be told what takes its place"
+    )
     retrieval_texts: int = Field(1_000, ge=10)
     retrieval_queries: int = Field(400, ge=10)
     resamples: int = Field(10_000, ge=100)
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
-    allowed_loss: float = Field(0.02, ge=0, description="loss on retrieval that still ships")
-    seed: int = 13
+    allowed_loss: float = Field(
+        0.02, ge=0, description="loss on retrieval and general sets that still ships"
+    )
+    seed: int = Field(13, ge=0)
 
 
 class ScheduleSettings(Section):

@@ -158,10 +158,8 @@ class Trainer:
 
     def _judge(self, dev_score: Callable[[], float]) -> None:
         """Score the dev pairs when it is time, and note whether training pays."""
-        history = self.history
-        every = max(1, self.total_steps // self.settings.evaluations)
-        last = history.steps == self.total_steps
-        if history.steps % every and not last:
+        history, last = self.history, self.history.steps == self.total_steps
+        if not self._is_judged(history.steps):
             return
         score = self._scored(dev_score)
         if score > (history.best_dev if history.best_dev is not None else -1.0):
@@ -170,6 +168,13 @@ class Trainer:
         else:
             history.stale += 1
             history.stopped_early = history.stale >= self.settings.patience and not last
+
+    def _is_judged(self, step: int) -> bool:
+        every = max(1, self.total_steps // self.settings.evaluations)
+        return step % every == 0 or step == self.total_steps
+
+    def _is_measured(self, step: int) -> bool:
+        return step == 1 or self._is_judged(step)
 
     def _scored(self, dev_score: Callable[[], float]) -> float:
         score = self.gradient.world.from_first(dev_score(), self.model.device)
@@ -191,7 +196,8 @@ class Trainer:
 
     def _step(self, numbers: list[int]) -> float:
         batch = batch_of([self._rows[number] for number in numbers], self.states.lengths)
-        figures = self.gradient.add(batch, self.states, self.memory)
+        measure = self._is_measured(self.history.steps + 1)
+        figures = self.gradient.add(batch, self.states, self.memory, measure=measure)
         weights = list(state.trainable(self.model).values())
         norm = float(torch.nn.utils.clip_grad_norm_(weights, 1.0))
         self._refuse_not_finite(numbers, figures.terms | {"gradient_norm": norm})
@@ -212,6 +218,8 @@ class Trainer:
         self.history.tokens += figures.tokens
         row = {"step": self.history.steps, **figures.terms, "learning_rate": rate}
         self.history.curve.append(row)
+        if figures.norms:
+            self.history.gradient_norms.append({"step": self.history.steps, **figures.norms})
 
     def _refuse_not_finite(self, numbers: list[int], values: dict[str, float]) -> None:
         """Stop before anything is kept; write down the batch that it happened with."""

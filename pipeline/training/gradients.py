@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, TypeVar
 
@@ -25,10 +25,11 @@ T = TypeVar("T")
 
 
 class Figures(NamedTuple):
-    """What one batch came to."""
+    """What one batch came to; ``norms`` are `gradient_norms` where they were asked for."""
 
     terms: dict[str, float]
     tokens: int
+    norms: dict[str, float]
 
 
 class Batch(NamedTuple):
@@ -89,8 +90,12 @@ class BatchGradient:
         self.distill_weight = 0.0
         self.sharded = False  # whether the processes hold parts of the layers
 
-    def add(self, batch: Batch, states: TextStates, memory: Memory) -> Figures:
+    def add(
+        self, batch: Batch, states: TextStates, memory: Memory, *, measure: bool = False
+    ) -> Figures:
         """Compute the gradient of one batch, with less at a time for as long as memory runs out.
+
+        With ``measure`` the norms of the terms' gradients are looked at; they change nothing.
 
         Raises:
             ResourceError: when not even one text at a time fits.
@@ -98,13 +103,15 @@ class BatchGradient:
         random = torch.get_rng_state()
         while True:
             try:
-                return self._attempt(batch, states, memory)
+                return self._attempt(batch, states, memory, measure=measure)
             except TooLargeError:
                 self.model.zero_grad()
                 torch.set_rng_state(random)
                 memory.halve(max(states.lengths[text] for text in batch.texts))
 
-    def _attempt(self, batch: Batch, states: TextStates, memory: Memory) -> Figures:
+    def _attempt(
+        self, batch: Batch, states: TextStates, memory: Memory, *, measure: bool
+    ) -> Figures:
         self.model.train()
         rank, size = self.world.rank, self.world.size
         share = self.world.share(batch.texts)
@@ -114,8 +121,12 @@ class BatchGradient:
         own = self._together(lambda: chunks.forward()[: len(share)])
         vectors = self.world.gather(own, len(batch.texts)).requires_grad_()
 
+        norms: dict[str, float] = {}
+
         def back() -> dict[str, float]:
             terms = self._terms(vectors, batch)
+            if measure:
+                norms.update(gradient_norms(terms, self._weights(), vectors))
             terms["loss"].backward()
             gradient = torch.zeros_like(vectors) if vectors.grad is None else vectors.grad
             part = gradient.new_zeros((len(given), *gradient.shape[1:]))
@@ -125,7 +136,7 @@ class BatchGradient:
 
         values = self._together(back)
         self.world.add_gradients(p for p in self.model.parameters() if p.requires_grad)
-        return Figures(values, sum(states.lengths[text] for text in batch.texts))
+        return Figures(values, sum(states.lengths[text] for text in batch.texts), norms)
 
     def _states(self, batch: Batch, given: list[int], states: TextStates) -> list[Tensor]:
         """Return the states of some texts; with shared layers all processes run those of all."""
@@ -165,6 +176,10 @@ class BatchGradient:
             terms["loss"] = terms["loss"] + self.distill_weight * terms["distill"]
         return terms
 
+    def _weights(self) -> dict[str, float]:
+        distilled = {} if self.frozen is None else {"distill": self.distill_weight}
+        return self.objective.weights | distilled
+
     def _together(self, work: Callable[[], T]) -> T:
         """Return what ``work`` returns, unless any process ran out of memory over it."""
         done: list[T] = []
@@ -176,6 +191,28 @@ class BatchGradient:
         if self.world.any(flag=not done, device=self.model.device):
             raise TooLargeError
         return done[0]
+
+
+def gradient_norms(
+    terms: Mapping[str, Tensor], weights: Mapping[str, float], vectors: Tensor
+) -> dict[str, float]:
+    """Return the mean norm of each weighted term's gradient, over the texts of a batch.
+
+    The gradient is that by the directions of the texts' vectors, so a norm is how much the term
+    changes for each radian that one text turns: norms compare whatever the lengths of the vectors.
+    Saturated cosines leave the cosine term little of it (AnglE, arXiv 2309.12871).
+
+    Args:
+        terms: scalars of ``vectors``, without their weights; the graph is kept.
+        weights: of the terms that are looked at.
+        vectors: shape (texts, depths, dimensions); those of the last depth, the model's, count.
+    """
+    lengths = vectors.detach()[:, -1].norm(dim=-1)
+    found = {}
+    for name, weight in weights.items():
+        (by,) = torch.autograd.grad(terms[name], vectors, retain_graph=True)
+        found[name] = float((weight * by[:, -1].norm(dim=-1) * lengths).mean())
+    return found
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -23,6 +23,7 @@ from pipeline.records import Record
 from pipeline.sections import EncoderSettings, TrainSettings
 from pipeline.settings import Home
 from pipeline.training.examples import Example, TextPair
+from pipeline.training.subset import nested
 
 # Files of a job's folder, by which its processes are told what to do and tell what came of it.
 JOB: Final = "job.json"
@@ -70,6 +71,7 @@ def job(
     home: Home,
 ) -> Job:
     """Return the job; its checkpoints lie in a folder named by everything that decides its end."""
+    pairs = nested(pairs, settings.share, settings.seed)
     plain = [
         tuple(Example(pair.sentence1, pair.sentence2, pair.score) for pair in given)
         for given in (pairs, dev)

@@ -6,16 +6,28 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.encoder import backbone
+from pipeline.encoder import Vectors, backbone, probe
 from pipeline.encoder.spec import FORMAT_VERSION, MODEL_FILE, ModelDescription
 from pipeline.training import adapters
-from pipeline.training.fit import Trainer
+from pipeline.training.fit import Trainer, dtype
 
 LIBRARIES: Final = ("torch", "transformers", "peft", "accelerate")
 
 
-def save(trainer: Trainer, folder: Path) -> None:
-    """Write everything needed to use the model; safetensors only."""
+def probed(trainer: Trainer) -> Vectors:
+    """Return the vectors that the model gives now to the texts of a probe, (texts, dimensions).
+
+    Every process of a run takes part: none has all of the weights when they are shared out.
+    """
+    rows = trainer.encoder.token_ids(probe.TEXTS)
+    return trainer.vectors(trainer.split.lower(rows, ""))
+
+
+def save(trainer: Trainer, folder: Path, seen: Vectors | None = None) -> None:
+    """Write everything needed to use the model, and what a probe gave; safetensors only.
+
+    ``seen`` is of ``probed``, which is asked here when it is left out.
+    """
     spec = trainer.encoder.spec
     trainer.model.save_pretrained(str(folder), safe_serialization=True)
     (folder / "README.md").unlink(missing_ok=True)
@@ -30,6 +42,9 @@ def save(trainer: Trainer, folder: Path) -> None:
     )
     text = description.model_dump_json(indent=2) + "\n"
     (folder / MODEL_FILE).write_text(text, encoding="utf-8")
+    settings, seen = trainer.settings, probed(trainer) if seen is None else seen
+    rows = trainer.encoder.token_ids(probe.TEXTS)
+    probe.write(folder, seen, rows, str(dtype(settings)), settings.quantization)
 
 
 def summary(trainer: Trainer) -> dict[str, Any]:
@@ -49,5 +64,6 @@ def summary(trainer: Trainer) -> dict[str, Any]:
         "tokens": history.tokens,
         "curve": history.curve,
         "dev_curve": history.dev_curve,
+        "gradient_norms": history.gradient_norms,
         "versions": {name: version(name) for name in LIBRARIES},
     }

@@ -19,6 +19,7 @@ class History:
 
     curve: list[dict[str, float]] = field(default_factory=list)
     dev_curve: list[dict[str, float]] = field(default_factory=list)
+    gradient_norms: list[dict[str, float]] = field(default_factory=list)
     steps: int = 0
     tokens: int = 0
     comparisons: int = 0

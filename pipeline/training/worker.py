@@ -35,10 +35,10 @@ def train_here(given: Job, out: Path) -> dict[str, Any]:
     if given.train.processes > 1:
         trainer.step_done = lambda _: _end_with(given.parent)
     trainer.run(DevScore(trainer, given.dev) if given.dev else None)
-    world = trainer.gradient.world
+    seen, world = saving.probed(trainer), trainer.gradient.world
     if world.first:
         out.mkdir(parents=True, exist_ok=True)
-        saving.save(trainer, out)
+        saving.save(trainer, out, seen)
         checkpoints.clear()
     world.wait()
     return saving.summary(trainer)

@@ -107,6 +107,26 @@ def test_the_lower_layers_run_without_dropout(make_model: Make, make_encoder: Wr
         assert (split.upper(once) != split.upper(once)).any()
 
 
+@pytest.mark.parametrize("first", [0, 2])
+def test_tokens_that_all_texts_begin_with_run_once_and_change_no_vector(
+    decoder: str, first: int, make_model: Make, make_encoder: Wrap
+) -> None:
+    """Longer than the windows of attention that some of the models have."""
+    encoder = make_encoder(make_model(decoder), pooling="last")
+    rows = [[*range(50, 62), *range(5 + i, 9 + 2 * i % 13 + i)] for i in range(40)]
+    with torch.no_grad():
+        start = encoder.start(rows)
+    assert start.length == 12
+    split = SplitEncoder(encoder, encoder.model, first)
+    whole = one_by_one(encoder, rows).detach()
+    hidden = split.lower([row[12:] for row in rows], "", start)
+    assert [len(states) for states in hidden] == [len(row) - 12 for row in rows]
+    wanted = torch.nn.functional.normalize(whole, dim=-1)
+    for _ in "ab":  # nothing is left in the start by those who ran after it
+        found = torch.from_numpy(split.vectors(hidden, "", start))
+        assert (found - wanted).abs().max() < 1e-5
+
+
 def test_gradient_checkpointing_gives_the_same_gradient(
     decoder: str, make_model: Make, make_encoder: Wrap
 ) -> None:

@@ -8,16 +8,19 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.artifacts import Store
 from pipeline.config import DomainConfig
-from pipeline.encoder import Vectors
+from pipeline.encoder import Encoder, Vectors
 from pipeline.errors import LeakageError
-from pipeline.evaluation import stage
-from pipeline.evaluation.measure import MeasuredPair, measure
+from pipeline.evaluation import retrieval, sets, stage
+from pipeline.evaluation.measure import MeasuredPair, Measurement, Models, measure
+from pipeline.evaluation.sets import PairSet, SetPair
+from pipeline.evaluation.stage import Measuring
 from pipeline.gold import GoldPair
 from pipeline.records import Document, LabeledPair, pair_id, text_id
 from pipeline.sections import EvaluateSettings
@@ -82,37 +85,64 @@ def documents(count: int) -> list[Document]:
 
 
 SETTINGS = EvaluateSettings(resamples=400, retrieval_texts=60, retrieval_queries=30)
+EVERY = ("gold", "held-out text")
+
+
+def compared(
+    base: Encoder, adapted: Encoder, pairs: int = 90, texts: int = 60, **others: Encoder
+) -> Measurement:
+    given = Measuring(gold_pairs(pairs), [], [])
+    task = retrieval.build(documents(texts), SETTINGS)
+    return measure(Models(base, adapted, others), stage.in_order(given, task), SETTINGS)
+
+
+def of(found: Measurement, name: str) -> dict[str, Any]:
+    (row,) = [row for row in found.summary["sets"] if row["name"] == name]
+    return row
 
 
 def test_an_encoder_that_follows_gold_ships_against_a_blind_one() -> None:
-    found = measure(BlindEncoder(), WordEncoder(), gold_pairs(90), documents(60), SETTINGS)
-    gold, retrieval = found.summary["gold"], found.summary["retrieval"]
+    found = compared(BlindEncoder(), WordEncoder())
+    gold, search = (of(found, name) for name in EVERY)
 
     assert found.summary["verdict"] == "ship"
-    assert gold["adapted"] == pytest.approx(1.0)
-    assert gold["base"] < 0.5 < gold["low"] + 0.4
-    assert retrieval["ndcg@10"]["adapted"] == pytest.approx(1.0)
-    assert retrieval["mrr@10"]["adapted"] == pytest.approx(1.0)
-    assert (retrieval["texts"], retrieval["queries"]) == (60, 30)
+    assert gold["measure"] == "spearman"
+    assert gold["found"]["adapted"] == pytest.approx(1.0)
+    assert gold["found"]["base"] < 0.5 < gold["found"]["low"] + 0.4
+    assert gold["further"]["pearson"]["adapted"] == pytest.approx(1.0)
+    assert search["found"]["adapted"] == pytest.approx(1.0)
+    assert {name: row["adapted"] for name, row in search["further"].items()} == pytest.approx(
+        {"mrr@10": 1.0, "recall@10": 1.0, "recall@100": 1.0}
+    )
+    assert (search["texts"], search["items"]) == (60, 30)
 
 
 def test_the_same_two_the_other_way_round_regress() -> None:
-    found = measure(WordEncoder(), BlindEncoder(), gold_pairs(90), documents(60), SETTINGS)
+    found = compared(WordEncoder(), BlindEncoder())
 
     assert found.summary["verdict"] == "regress"
-    assert found.summary["gold"]["high"] < 0
+    assert of(found, "gold")["found"]["high"] < 0
 
 
 def test_an_unchanged_encoder_is_inconclusive() -> None:
-    found = measure(WordEncoder(), WordEncoder(), gold_pairs(90), documents(60), SETTINGS)
+    found = compared(WordEncoder(), WordEncoder())
 
     assert found.summary["verdict"] == "inconclusive"
-    assert found.summary["gold"]["difference"] == 0
+    assert of(found, "gold")["found"]["difference"] == 0
+    assert of(found, "gold")["found"]["p"] == 1
+
+
+def test_p_values_are_corrected_over_all_sets() -> None:
+    found = compared(BlindEncoder(), WordEncoder())
+    p, corrected = ([of(found, name)["found"][key] for name in EVERY] for key in ("p", "p_holm"))
+
+    assert min(corrected) == pytest.approx(2 * min(p))
+    assert all(one >= other for one, other in zip(corrected, p, strict=True))
 
 
 def test_the_cosine_of_each_pair_is_kept() -> None:
     pairs = gold_pairs(18)
-    found = measure(BlindEncoder(), WordEncoder(), pairs, documents(12), SETTINGS).pairs
+    found = compared(BlindEncoder(), WordEncoder(), 18, 12).pairs
 
     assert [pair.id for pair in found] == [pair.id for pair in pairs]
     assert [pair.adapted for pair in found] == pytest.approx([pair.score for pair in pairs])
@@ -120,58 +150,108 @@ def test_the_cosine_of_each_pair_is_kept() -> None:
     assert found[0].base == pytest.approx(math.cos(first), abs=1e-6)
 
 
-def test_categories_are_averaged_apart() -> None:
-    found = measure(BlindEncoder(), WordEncoder(), gold_pairs(18), documents(12), SETTINGS)
-    categories = found.summary["gold"]["by_category"]
+def test_categories_are_measured_apart() -> None:
+    groups = of(compared(BlindEncoder(), WordEncoder(), 18, 12), "gold")["groups"]
 
-    assert {name: row["pairs"] for name, row in categories.items()} == {"far": 10, "near": 8}
-    assert categories["far"]["adapted_mean"] == pytest.approx(0.25)
-    assert categories["near"]["gold_mean"] == pytest.approx(6.5 / 8)
+    assert {name: row["pairs"] for name, row in groups.items()} == {"far": 10, "near": 8}
+    assert groups["far"]["adapted_mean"] == pytest.approx(0.25)
+    assert groups["near"]["gold_mean"] == pytest.approx(6.5 / 8)
+    assert groups["far"]["adapted"] == pytest.approx(1.0)
+    assert "adapted" not in groups["near"]  # eight pairs give no figure
+
+
+def test_slices_hold_every_pair_once() -> None:
+    found = compared(BlindEncoder(), WordEncoder()).summary["slices"]
+
+    for rows in found.values():
+        assert sum(row["pairs"] for row in rows) == 90
+    shared = found["share of common words"]
+    assert [row["from"] for row in shared] == sorted(row["from"] for row in shared)
+    assert shared[0]["to"] < shared[-1]["from"]
+    assert shared[-1]["adapted"] == pytest.approx(1.0)
 
 
 def test_each_encoder_is_asked_about_each_text_once() -> None:
-    base, adapted = WordEncoder(), WordEncoder()
-    held_out = documents(20)
-    extra = GoldPair(id="x", sentence1="It gives back the same thing1 to you.", sentence2="Else.",
-                     score=0.1, split="test")  # fmt: skip
-    measure(base, adapted, [*gold_pairs(18), extra], held_out, SETTINGS)
+    base, adapted, other = WordEncoder(), WordEncoder(), BlindEncoder()
+    compared(base, adapted, 18, 20, other=other)
 
-    assert max(Counter(base.asked).values()) == 1
-    assert sorted(base.asked) == sorted(adapted.asked)
+    for one in (base, adapted, other):
+        assert max(Counter(one.asked).values()) == 1
+        assert sorted(one.asked) == sorted(base.asked)
 
 
-def test_character_ngrams_are_measured_beside_them() -> None:
-    found = measure(BlindEncoder(), WordEncoder(), gold_pairs(90), documents(60), SETTINGS)
-    reference = found.summary["references"]["char_tfidf"]
+def test_adapted_is_held_against_other_models_too() -> None:
+    found = compared(BlindEncoder(), WordEncoder(), same=WordEncoder(), blind=BlindEncoder())
+    others = of(found, "gold")["others"]
 
-    assert reference["ndcg@10"] > 0.8
-    assert reference["mrr@10"] > 0.8
-    assert -1 <= reference["gold"] <= 1
+    assert others["same"]["difference"] == 0
+    assert others["blind"] == of(found, "gold")["found"] | {"p_holm": None}
+    assert of(found, "held-out text")["others"]["same"]["base"] == pytest.approx(1.0)
+
+
+def test_words_and_letters_are_measured_beside_them() -> None:
+    found = compared(BlindEncoder(), WordEncoder())
+
+    assert of(found, "held-out text")["references"]["char_tfidf"] > 0.8
+    assert of(found, "held-out text")["references"]["bm25"] > 0.9
+    assert 0.9 < of(found, "gold")["references"]["char_tfidf"] <= 1
+
+
+def test_scores_and_space_are_described() -> None:
+    changes = compared(BlindEncoder(), WordEncoder()).summary["changes"]
+
+    assert changes["set"] == "gold"
+    assert changes["shift"]["pairs"] == changes["shift"]["labelled"] == 90
+    recommended = changes["shift"]["recommended"]["adapted"]
+    assert 5 / 8 < recommended["threshold"] <= 8 / 8
+    assert (
+        changes["saturation"]["base"]["saturated"] > changes["saturation"]["adapted"]["saturated"]
+    )
 
 
 def test_without_gold_retrieval_alone_is_measured() -> None:
-    found = measure(BlindEncoder(), WordEncoder(), [], documents(60), SETTINGS)
+    found = compared(BlindEncoder(), WordEncoder(), 0)
 
-    assert found.summary["gold"] is None
-    assert found.summary["references"]["char_tfidf"]["gold"] is None
+    assert [row["name"] for row in found.summary["sets"]] == ["held-out text"]
     assert found.summary["verdict"] == "ship"
-    assert "no gold set" in found.summary["reasons"][0]
+    assert "no gold pairs" in found.summary["reasons"][0]
     assert found.pairs == []
+    assert found.summary["changes"]["shift"]["recommended"] is None
 
 
 def test_a_handful_of_gold_pairs_gives_no_figure_and_says_so() -> None:
-    found = measure(BlindEncoder(), WordEncoder(), gold_pairs(5), documents(60), SETTINGS)
+    found = compared(BlindEncoder(), WordEncoder(), 5)
 
-    assert found.summary["gold"] is None
-    assert "5 gold test pairs are too few for a figure, 10 needed." in found.summary["notes"]
+    assert [row["name"] for row in found.summary["sets"]] == ["held-out text"]
+    note = "The set gold is left out: 5 pairs are too few for a figure, 10 needed."
+    assert note in found.summary["notes"]
+
+
+def test_few_pairs_come_with_what_they_can_tell() -> None:
+    (note,) = compared(BlindEncoder(), WordEncoder(), 18).summary["notes"]
+
+    assert note.startswith("The set gold has 18 pairs only: a difference below 0.")
+
+
+def test_a_binary_set_and_a_general_one_are_measured_as_they_are() -> None:
+    duplicates = PairSet("duplicates", "domain", "binary", tuple(
+        SetPair(pair.sentence1, pair.sentence2, float(pair.score > 0.5)) for pair in gold_pairs(90)
+    ))  # fmt: skip
+    general = sets.of_gold("general", "general", gold_pairs(60))
+    models = Models(BlindEncoder(), WordEncoder(), {})
+    found = measure(models, [general, duplicates], SETTINGS)
+
+    assert [row["name"] for row in found.summary["sets"]] == ["general", "duplicates"]
+    assert of(found, "duplicates")["measure"] == "average_precision"
+    assert of(found, "duplicates")["found"]["adapted"] == pytest.approx(1.0)
+    assert of(found, "duplicates")["points"]["best_f1"][1] == pytest.approx(1.0)
+    assert of(found, "duplicates")["points"]["auroc"][1] == pytest.approx(1.0)
+    assert len(found.pairs) == 90  # of the domain's set
 
 
 def test_the_summary_is_plain_json_and_the_same_every_time() -> None:
     texts = [
-        json.dumps(
-            measure(BlindEncoder(), WordEncoder(), gold_pairs(18), documents(12), SETTINGS).summary,
-            allow_nan=False,
-        )
+        json.dumps(compared(BlindEncoder(), WordEncoder(), 18, 12).summary, allow_nan=False)
         for _ in range(2)
     ]
 
@@ -180,7 +260,7 @@ def test_the_summary_is_plain_json_and_the_same_every_time() -> None:
 
 def test_the_rows_survive_the_store(tmp_path: Path) -> None:
     store = Store(Home(tmp_path))
-    pairs = measure(BlindEncoder(), WordEncoder(), gold_pairs(18), documents(12), SETTINGS).pairs
+    pairs = compared(BlindEncoder(), WordEncoder(), 18, 12).pairs
     with store.create("evaluation") as draft:
         draft.write_rows(pairs, MeasuredPair)
 

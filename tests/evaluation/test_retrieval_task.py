@@ -31,11 +31,11 @@ def settings(**values: int) -> EvaluateSettings:
 def test_the_rest_of_a_text_answers_its_first_sentence() -> None:
     task = retrieval.build([usable(n) for n in range(30)], settings())
 
-    assert len(task.corpus) == 30
-    assert len(task.queries) == 20
-    for query, relevant in zip(task.queries, task.relevant, strict=True):
+    assert len(task.search.corpus) == 30
+    assert len(task.search.queries) == 20
+    for query, relevant in zip(task.search.queries, task.search.relevant, strict=True):
         number = query.removeprefix("This is function number ").rstrip(".")
-        answers = [task.corpus[row] for row in relevant]
+        answers = [task.search.corpus[row] for row in relevant]
         assert answers == [f"It returns the value called {number} again."]
 
 
@@ -44,8 +44,8 @@ def test_short_sentences_make_neither_query_nor_answer() -> None:
              document("This first sentence is fine. Rest too short.")]  # fmt: skip
     task = retrieval.build([*short, *(usable(n) for n in range(12))], settings())
 
-    assert len(task.queries) == 12
-    assert not any("Too short" in query for query in task.queries)
+    assert len(task.search.queries) == 12
+    assert not any("Too short" in query for query in task.search.queries)
 
 
 def test_leads_of_other_documents_fill_the_corpus() -> None:
@@ -53,8 +53,8 @@ def test_leads_of_other_documents_fill_the_corpus() -> None:
     task = retrieval.build([*others, *(usable(n) for n in range(12))], settings())
 
     assert task.distractors == 5
-    assert set(task.corpus[12:]) == {other.text for other in others}
-    assert all(max(relevant) < 12 for relevant in task.relevant)
+    assert set(task.search.corpus[12:]) == {other.text for other in others}
+    assert all(max(relevant) < 12 for relevant in task.search.relevant)
 
 
 def test_a_lead_that_repeats_a_query_is_no_distractor() -> None:
@@ -68,10 +68,10 @@ def test_a_lead_that_repeats_a_query_is_no_distractor() -> None:
 def test_equal_first_sentences_are_one_query_with_two_answers() -> None:
     twins = [document(f"Return the name of it. Here it is the name number {n}.") for n in (1, 2)]
     task = retrieval.build([*twins, *(usable(n) for n in range(12))], settings())
-    row = task.queries.index("Return the name of it.")
+    row = task.search.queries.index("Return the name of it.")
 
-    assert len(task.queries) == 13
-    assert {task.corpus[place] for place in task.relevant[row]} == {
+    assert len(task.search.queries) == 13
+    assert {task.search.corpus[place] for place in task.search.relevant[row]} == {
         "Here it is the name number 1.", "Here it is the name number 2."
     }  # fmt: skip
 
@@ -80,15 +80,15 @@ def test_equal_answers_are_one_text_of_the_corpus() -> None:
     same = [document(f"This is reader number {n}. It reads the same file again.") for n in (1, 2)]
     task = retrieval.build([*same, *(usable(n) for n in range(12))], settings())
 
-    assert len(task.corpus) == 13
-    assert len(set(task.corpus)) == 13
+    assert len(task.search.corpus) == 13
+    assert len(set(task.search.corpus)) == 13
 
 
 def test_the_corpus_is_no_larger_than_asked() -> None:
     task = retrieval.build([usable(n) for n in range(80)], settings())
 
-    assert len(task.corpus) == 50
-    assert all(max(relevant) < 50 for relevant in task.relevant)
+    assert len(task.search.corpus) == 50
+    assert all(max(relevant) < 50 for relevant in task.search.relevant)
 
 
 def test_the_seed_decides_the_choice_and_the_order_of_documents_does_not() -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from safetensors.numpy import save_file
 
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig
+from pipeline.encoder.spec import FORMAT_VERSION, MODEL_FILE, EncoderSpec, ModelDescription
+from pipeline.evaluation.measure import MeasuredPair
 from pipeline.records import Document, LabeledPair, pair_id, text_id
 from pipeline.runs import RunRecord, StageRecord
 from pipeline.settings import Home
+from tests.export.evaluations import measurement
 
 SCRIPT = "<script>alert('here')</script>"
 TEXTS = (
@@ -128,6 +132,8 @@ def summaries(*, gold: bool) -> dict[str, dict[str, Any]]:
             "base_dev": 0.631 if gold else None, "best_dev": 0.707 if gold else None,
             "pairs": 1_462, "trainable_parameters": 4_884_480, "tokens": 171_220, "seconds": 188.3,
             "curve": curve,
+            "gradient_norms": [{"step": s, "cosine": 0.21 + s / 900, "in_batch": 0.6 - s / 90,
+                                "angle": 0.011 + s / 9_000} for s in (1, 15, 30, 45)],
             "dev_curve": [{"step": step, "spearman": rho} for step, rho in
                           ((11, 0.668), (22, 0.695), (33, 0.707), (45, 0.701))] if gold else [],
             "versions": {"torch": "2.13.0", "peft": "0.21.2"},
@@ -153,48 +159,11 @@ def calibration(names: tuple[str, ...]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def evaluation(*, gold: bool) -> dict[str, Any]:
-    """Return the summary of the evaluate stage, without a gold set when there is none."""
-    compared = {"low": -0.004, "high": 0.037, "minimum_detectable": 0.029}
-    found: dict[str, Any] = {
-        "gold": None,
-        "retrieval": {
-            "texts": 1_000, "queries": 400, "distractors": 41, "confidence": 0.95,
-            "allowed_loss": 0.02, "minimum_detectable": 0.029,
-            "ndcg@10": {"base": 0.601, "adapted": 0.618, "difference": 0.017, **compared},
-            "mrr@10": {"base": 0.561, "adapted": 0.574, "difference": 0.013, **compared},
-        },
-        "references": {"char_tfidf": {"gold": 0.69 if gold else None, "ndcg@10": 0.66,
-                                      "mrr@10": 0.63}},
-        "verdict": "ship" if gold else "inconclusive",
-        "reasons": ["Retrieval nDCG@10 rose from 0.601 to 0.618 (+0.017, 95 % interval −0.004 to "
-                    "+0.037): a loss beyond the allowed loss of 0.02 is ruled out."],
-        "notes": [],
-        "leakage": {
-            "trained_texts": 1_127, "measured_texts": 2_598, "allowed": False, "examples": [],
-            "found": {"document": 0, "exact": 0, "near_duplicate": 0, "embedding": 0},
-        },
-    }  # fmt: skip
-    if gold:
-        found["gold"] = {
-            "pairs": 420, "base": 0.645, "adapted": 0.712, "difference": 0.067, "low": 0.038,
-            "high": 0.096, "confidence": 0.95, "minimum_detectable": 0.041,
-            "by_category": {
-                "same_function": {"pairs": 84, "gold_mean": 0.93, "base_mean": 0.86,
-                                  "adapted_mean": 0.81},
-                "unrelated": {"pairs": 96, "gold_mean": 0.04, "base_mean": 0.71,
-                              "adapted_mean": 0.22},
-            },
-        }  # fmt: skip
-        reason = "Spearman's ρ on the gold pairs rose from 0.645 to 0.712 (+0.067, 95 % interval "
-        found["reasons"].insert(0, f"{reason}+0.038 to +0.096): a real gain.")
-    return found
-
-
 def documents() -> list[Document]:
     """Return the documents of the texts."""
     return [
-        Document(id=text_id(text), text=text, name=f"module.function_{n}", licence="PSF-2.0",
+        Document(id=text_id(text), text=text, licence="PSF-2.0",
+                 name=f"package.module.SomeClass.a_method_with_a_long_name_{n}",
                  source="python-docs 3.11", split="train")
         for n, text in enumerate(TEXTS)
     ]  # fmt: skip
@@ -216,40 +185,28 @@ def labeled() -> list[LabeledPair]:
     return found
 
 
-def measured_pairs(count: int) -> pa.Table:
-    """Return gold test pairs; the adapted cosine follows gold more closely than the base one."""
-    generator = np.random.default_rng(7)
-    gold = generator.integers(0, 11, count) / 10
-    rows = [
-        {"id": f"{n:04}", "sentence1": TEXTS[n % len(TEXTS)],
-         "sentence2": TEXTS[(n * 3 + 1 + n // 20) % len(TEXTS)],
-         "category": "same_function" if gold[n] > 0.7 else "same_topic", "gold": float(gold[n]),
-         "base": float(0.7 + 0.1 * gold[n] + generator.normal(scale=0.05)),
-         "adapted": float(0.2 + 0.6 * gold[n] + generator.normal(scale=0.2))}
-        for n in range(count)
-    ]  # fmt: skip
-    return pa.Table.from_pylist(rows)
-
-
 def write_model(folder: Path) -> None:
-    """Write the files of a model directory; the weights are bytes, nobody loads them here."""
-    model = {
-        "format_version": 1,
-        "encoder": {"backbone": "smollm2-135m-instruct", "revision": "", "pooling": "last",
-                    "template": 'Summarize sentence "{text}" in one word:"', "max_length": 96},
-        "training": {"epochs": 2.0, "learning_rate": 2e-4, "lora_targets": ["q_proj", "v_proj"]},
-        "versions": {"torch": "2.13.0"},
-    }  # fmt: skip
-    (folder / "angle_adapt.json").write_text(json.dumps(model))
-    (folder / "adapter_config.json").write_text(json.dumps({"r": 16}))
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    """Write the files of a model directory, with an adapter of one layer."""
+    spec = EncoderSpec(backbone="smollm2-135m-instruct", pooling="last", max_length=96,
+                       template='Summarize sentence "{text}" in one word:"')  # fmt: skip
+    model = ModelDescription(
+        format_version=FORMAT_VERSION, encoder=spec, backbone_identity="", first_layer=20,
+        train={"epochs": 2.0, "learning_rate": 2e-4, "lora_targets": ["q_proj", "v_proj"]},
+    )  # fmt: skip
+    (folder / MODEL_FILE).write_text(model.model_dump_json())
+    (folder / "adapter_config.json").write_text(json.dumps({"r": 2}))
+    layer = "base_model.model.layers.20.self_attn.q_proj.lora_{}.weight"
+    adapter = {layer.format("A"): np.ones((2, 8), np.float32),
+               layer.format("B"): np.full((8, 2), 0.5, np.float32)}  # fmt: skip
+    save_file(adapter, folder / "adapter_model.safetensors")
     (folder / "README.md").write_text("what the training library left here")
 
 
 def write_artifacts(root: Path, *, gold: bool = True) -> Artifacts:
     """Write the artefacts of a run into a store under ``root``."""
     store, references, found = Store(Home(root)), {}, summaries(gold=gold)
-    found["evaluate"] = evaluation(gold=gold)
+    measured = measurement(TEXTS, gold=gold)
+    found["evaluate"] = measured.summary
     for name, summary in found.items():
         with store.create(name) as draft:
             draft.write_json(summary)
@@ -258,12 +215,25 @@ def write_artifacts(root: Path, *, gold: bool = True) -> Artifacts:
             if name == "curate":
                 draft.write_rows(labeled(), LabeledPair)
             if name == "evaluate":
-                draft.write_table(measured_pairs(420 if gold else 0))
+                draft.write_rows(measured.pairs, MeasuredPair)
             if name == "train":
                 write_model(draft.path)
         references[name] = draft.reference
     config = DomainConfig(domain="python-stdlib", description="Documentation of the library.")
     return Artifacts(store, references, run_record(references, config), config)
+
+
+def change(artifacts: Artifacts, name: str, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Replace the artefact of a stage by one whose summary ``edit`` has changed, rows as before."""
+    store, reference = artifacts.store, artifacts.references[name]
+    summary = store.json(reference)
+    edit(summary)
+    with store.create(name) as draft:
+        shutil.copytree(store.path(reference), draft.path, dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("MANIFEST.json", "summary.json"))  # fmt: skip
+        draft.rows = reference.rows
+        draft.write_json(summary)
+    artifacts.references[name] = draft.reference
 
 
 def run_record(references: dict[str, Reference], config: DomainConfig) -> RunRecord:

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 import yaml
+from huggingface_hub import ModelCard
+from safetensors.numpy import load_file
 
 from pipeline.artifacts import Reference
+from pipeline.encoder.spec import read_description
 from pipeline.export import dataset, model, rendering, stage
 from pipeline.export.dataset import version_of
 from pipeline.records import LabeledPair
+from tests.export.conftest import change
 
 if TYPE_CHECKING:
     from tests.export.conftest import Artifacts
@@ -102,7 +106,80 @@ def test_the_model_is_what_training_wrote_without_the_bookkeeping(published: Pat
     assert sorted(path.name for path in (published / "model").iterdir()) == [
         "README.md", "adapter_config.json", "adapter_model.safetensors", "angle_adapt.json"
     ]  # fmt: skip
-    assert (published / "model" / "adapter_model.safetensors").read_bytes() == b"weights"
+
+
+def test_the_model_has_the_strength_that_was_chosen_and_says_so(
+    artifacts: Artifacts, published: Path
+) -> None:
+    trained = artifacts.store.path(artifacts.references["train"])
+    before, after = (
+        load_file(folder / "adapter_model.safetensors") for folder in (trained, published / "model")
+    )
+    for name, values in before.items():
+        scale = 0.75 if "lora_B" in name else 1.0
+        assert after[name].tolist() == (scale * values).tolist(), name
+
+    assert read_description(trained).strength == 1.0
+    assert read_description(published / "model").strength == 0.75
+    _, card = front_and_body(published / "model" / "README.md")
+    assert "has strength **0.75**" in card
+    assert "at 1 the general dev pairs lose" in card
+    assert json.loads((published / "summary.json").read_text())["model"]["strength"] == 0.75
+
+
+@pytest.mark.parametrize("strength", [None, 1.0])
+def test_a_model_at_the_strength_it_was_trained_at_is_the_same_bytes(
+    written: Callable[..., Artifacts], strength: float | None
+) -> None:
+    artifacts = written()
+
+    def chosen(summary: dict[str, Any]) -> None:
+        summary["strength"] = summary["strength"] | {"chosen": 1.0} if strength else {}
+
+    change(artifacts, "evaluate", chosen)
+    trained = artifacts.store.path(artifacts.references["train"])
+    folder = publish(artifacts) / "model"
+
+    for name in ("adapter_model.safetensors", "angle_adapt.json"):
+        assert (folder / name).read_bytes() == (trained / name).read_bytes()
+    assert "has strength **1**" in (folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_card_is_read_by_the_hub_library_with_the_figures_of_the_evaluation(
+    artifacts: Artifacts, published: Path
+) -> None:
+    data = ModelCard.load(published / "model" / "README.md").data
+    found = {(one.dataset_name, one.metric_type): one for one in data.eval_results or ()}
+    evaluated = artifacts.store.json(artifacts.references["evaluate"])
+
+    assert data.model_name == "python-stdlib"
+    for row, metric in zip(
+        evaluated["sets"],
+        ("spearman_cosine", "cosine_ap", "cosine_ndcg@10", "spearman_cosine"),
+        strict=True,
+    ):
+        figure = found.pop((f"python-stdlib: {row['name']}", metric))
+        assert figure.metric_value == pytest.approx(row["found"]["adapted"], abs=1e-6)
+        assert figure.task_type in {task for task, _ in model.TASKS.values()}
+        assert figure.metric_name == evaluated["labels"][row["measure"]]
+    assert {metric for _, metric in found} == {
+        "pearson_cosine", "cosine_f1", "cosine_auroc", "cosine_mrr@10", "cosine_recall@10",
+        "cosine_recall@100",
+    }  # fmt: skip
+
+
+def test_the_card_recommends_a_threshold_and_tells_of_general_text(
+    artifacts: Artifacts, published: Path
+) -> None:
+    _, card = front_and_body(published / "model" / "README.md")
+    evaluated = artifacts.store.json(artifacts.references["evaluate"])
+    best = evaluated["changes"]["shift"]["recommended"]["adapted"]
+
+    assert f"Recommended threshold: **{best['threshold']:.3f}** ({best['low']:.3f} to" in card
+    assert "Old thresholds do not carry over" in card
+    assert "What was not to be forgotten: On general (180 pairs) it went" in card
+    assert "--format sentence-transformers" in card
+    assert "PeftModel.from_pretrained" in card
 
 
 def test_the_model_card_states_the_figures_and_the_verdict(
@@ -115,10 +192,12 @@ def test_the_model_card_states_the_figures_and_the_verdict(
     assert front["license"] == "apache-2.0"
     for telling in (
         "**Verdict: ship.** Better than its backbone",
-        "| Spearman's ρ, 420 gold pairs | 0.645 | 0.712 | +0.067 | +0.038 to +0.096 |",
-        "| nDCG@10, 400 queries, 1,000 texts | 0.601 | 0.618 | +0.017 | −0.004 to +0.037 |",
+        "| gold (420 pairs) | Spearman's ρ | 0.612 | 0.776 | +0.164 | +0.093 to +0.233 | 0.008 |",
+        "| held-out text (200 queries over 400 texts) | nDCG@10 | 0.531 | 0.742 | +0.212 |",
+        "| general, general text (180 pairs) | Spearman's ρ | 0.643 | 0.586 | −0.057 |",
         version_of("python-stdlib", artifacts.references["curate"]),
-        "| training.lora_targets | `q_proj, v_proj` |", "| pooling | `last` |", "load_model",
+        "| train.lora_targets | `q_proj, v_proj` |", "| pooling | `last` |",
+        "angle-adapt similarity",
         "0.631 before, 0.707 at the chosen step",
     ):  # fmt: skip
         assert telling in card
@@ -145,15 +224,19 @@ def test_without_gold_the_cards_say_that_agreement_is_unknown(
     _, adapted = front_and_body(folder / "model" / "README.md")
 
     assert "how far these labels can be trusted is not known" in data
-    assert "There is no gold set of this domain: retrieval alone was measured." in adapted
+    assert (
+        "There is no gold set of this domain, so agreement with gold was not measured." in adapted
+    )
     assert "Verdict: inconclusive" in adapted
-    assert "Spearman" not in adapted
+    assert "No threshold is recommended: no pair has a gold score." in adapted
+    assert "gold pairs" not in adapted.partition("## Evaluation")[2].partition("## Training")[0]
 
 
 def test_a_published_card_names_no_place_of_this_machine(
     written: Callable[..., Artifacts], tmp_path: Path
 ) -> None:
     artifacts = written()
+    change(artifacts, "evaluate", lambda summary: summary.pop("strength"))
     described = {"format_version": 1, "encoder": {"backbone": "/srv/here/my-backbone"}}
     with artifacts.store.create("train") as draft:
         draft.write_json(artifacts.store.json(artifacts.references["train"]))
@@ -173,6 +256,7 @@ def test_a_model_that_says_nothing_of_itself_is_published_all_the_same(
     written: Callable[..., Artifacts],
 ) -> None:
     artifacts = written()
+    change(artifacts, "evaluate", lambda summary: summary.pop("strength"))
     with artifacts.store.create("train") as draft:
         draft.write_json(artifacts.store.json(artifacts.references["train"]))
     artifacts.references["train"] = draft.reference

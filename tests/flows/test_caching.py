@@ -122,6 +122,7 @@ def test_a_failing_stage_fails_the_run_with_its_own_error_and_the_next_run_conti
     left = runs.list_runs()[0]
     assert (left.status, [row.stage for row in left.stages]) == ("failed", ["collect", "mine"])
     assert "told to fail" in left.error
+    assert "told to fail" in Path(left.report).read_text(encoding="utf-8")
     assert "angle-adapt-stages" in seen.artifacts(failed)
     workplace.ran()
     monkeypatch.delenv("TINY_FAIL")

@@ -47,7 +47,8 @@ def digest(trainer: Trainer) -> str:
     content = hashlib.sha256()
     for name, value in sorted(copied(trainer.model).items()):
         content.update(name.encode() + value.numpy().tobytes())
-    curve = json.dumps([trainer.history.curve, trainer.history.dev_curve])
+    history = trainer.history
+    curve = json.dumps([history.curve, history.dev_curve, history.gradient_norms])
     return content.hexdigest() + hashlib.sha256(curve.encode()).hexdigest()
 
 

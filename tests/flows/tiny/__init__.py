@@ -1,8 +1,8 @@
 """A pipeline of four small stages, run by the real flow, graph and store.
 
 Environment: ``TINY_LOG`` names a file that gets a line for every stage that really ran;
-``TINY_FAIL`` and ``TINY_HANG`` name a stage that raises, or waits to be killed; ``TINY_PARTIAL``
-says what the stage "mine" could not complete.
+``TINY_FAIL``, ``TINY_STOP`` and ``TINY_HANG`` name a stage that raises, is interrupted, or waits to
+be killed; ``TINY_PARTIAL`` says what the stage "mine" could not complete.
 """
 
 from __future__ import annotations
@@ -25,10 +25,13 @@ STAGES = {
     )
 }
 
+FURTHER = {"score": Stage("score", 1, "tiny.score", (), ("train",), ("gold",))}
+
 
 def install() -> None:
     """Make these the stages of the pipeline in this process."""
     graph.STAGES = STAGES  # type: ignore[misc]
+    graph.FURTHER.update(FURTHER)
 
 
 def note(stage: str) -> None:
@@ -38,5 +41,7 @@ def note(stage: str) -> None:
     if os.environ.get("TINY_FAIL") == stage:
         message = f"{stage} was told to fail:\nsee TINY_FAIL"
         raise InputError(message)
+    if os.environ.get("TINY_STOP") == stage:
+        raise KeyboardInterrupt
     if os.environ.get("TINY_HANG") == stage:
         time.sleep(120)

@@ -1,0 +1,1 @@
+"""Vectors over HTTP: an endpoint that clients of OpenAI's embeddings can use as it is."""
