@@ -18,6 +18,7 @@ from benchmarks import (
     evaluation_search,
     evaluation_serving,
     evaluation_strength,
+    evaluation_sts,
     mining_cleaning,
     mining_coverage,
     mining_crawl,
@@ -57,4 +58,5 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "evaluation_search": Benchmark(evaluation_search.CLAIM, evaluation_search.measure),
     "evaluation_serving": Benchmark(evaluation_serving.CLAIM, evaluation_serving.measure),
     "evaluation_strength": Benchmark(evaluation_strength.CLAIM, evaluation_strength.measure),
+    "evaluation_sts": Benchmark(evaluation_sts.CLAIM, evaluation_sts.measure),
 }

@@ -27,16 +27,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-app.add_typer(cli_labels.review, name="review")
-app.add_typer(cli_labels.journal, name="journal")
-app.command("ablate")(cli_ablate.ablate)
-app.command("learning-curve")(cli_ablate.learning_curve)
-app.command("doctor")(cli_doctor.doctor)
-app.command("evaluate")(cli_evaluate.evaluate)
-app.command("export")(cli_export.export)
-app.command("gold")(cli_gold.gold)
-app.command("serve")(cli_serve.serve)
-
 Domain = Annotated[str, typer.Argument(metavar="DOMAIN.yaml", help="A domain file.")]
 Model = Annotated[str, typer.Argument(help="A model folder, the id of a run, or latest.")]
 Settings = Annotated[
@@ -224,6 +214,20 @@ def ui(
     typer.echo(url)
     if browser:
         typer.launch(url)
+
+
+# Those of other files, after the ones above.
+app.command("evaluate", short_help="Measure a model, with a verdict.")(cli_evaluate.evaluate)
+app.command("ablate", short_help="Measure what settings are worth.")(cli_ablate.ablate)
+app.command("learning-curve", short_help="Tell what more labels would bring.")(
+    cli_ablate.learning_curve
+)
+app.command("export", short_help="Write a model for another program.")(cli_export.export)
+app.command("serve", short_help="Answer OpenAI's requests for embeddings.")(cli_serve.serve)
+app.command("gold", short_help="Make a gold set of known duplicates.")(cli_gold.gold)
+app.command("doctor", short_help="Check this machine, or a model.")(cli_doctor.doctor)
+app.add_typer(cli_labels.review, name="review", short_help="Have people grade pairs.")
+app.add_typer(cli_labels.journal, name="journal", short_help="What chat models were asked.")
 
 
 def main() -> None:
