@@ -11,7 +11,7 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Protocol, TypeVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,6 +25,25 @@ class Record(BaseModel):
     """A frozen row that refuses fields it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ScoredTexts(Protocol):
+    """Two texts and how similar they are, whatever else is known of them."""
+
+    @property
+    def sentence1(self) -> str:
+        """One text."""
+        ...
+
+    @property
+    def sentence2(self) -> str:
+        """The other."""
+        ...
+
+    @property
+    def score(self) -> float:
+        """Larger is more similar; in training in [0, 1], NaN for a positive without a grade."""
+        ...
 
 
 def digest_of(*parts: str) -> str:

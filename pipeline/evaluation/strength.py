@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from pipeline.evaluation import resampling
 from pipeline.evaluation.metrics import Floats, spearman
 from pipeline.evaluation.resampling import Bootstrap, Counts
 from pipeline.evaluation.significance import spearmans
-from pipeline.records import Record
+from pipeline.records import Record, ScoredTexts
 from pipeline.settings import Home
 
 STRENGTHS: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25)
@@ -42,25 +42,6 @@ FEWEST: Final = 30
 TRAINED: Final = 1.0
 
 _EDGE: Final = 1e-9  # differences of floats that shall count as equal
-
-
-class ScoredPair(Protocol):
-    """Two texts and how similar they are, on any scale."""
-
-    @property
-    def sentence1(self) -> str:
-        """One text."""
-        ...
-
-    @property
-    def sentence2(self) -> str:
-        """The other."""
-        ...
-
-    @property
-    def score(self) -> float:
-        """Larger is more similar."""
-        ...
 
 
 class Options(NamedTuple):
@@ -107,8 +88,8 @@ class Sweep(Record):
 def sweep(
     model_folder: Path,
     home: Home,
-    dev: Sequence[ScoredPair],
-    general_dev: Sequence[ScoredPair] = (),
+    dev: Sequence[ScoredTexts],
+    general_dev: Sequence[ScoredTexts] = (),
     options: Options | None = None,
 ) -> Sweep:
     """Score the dev pairs at every strength and choose one by the rule above.
@@ -141,7 +122,7 @@ Cosines = Mapping[float, Mapping[str, Floats]]
 
 
 def _cosines(
-    folder: Path, home: Home, sets: Mapping[str, Sequence[ScoredPair]], strengths: Sequence[float]
+    folder: Path, home: Home, sets: Mapping[str, Sequence[ScoredTexts]], strengths: Sequence[float]
 ) -> Cosines:
     """Return the cosines of every set's pairs at every strength."""
     from pipeline.encoder.strength import at_strengths  # noqa: PLC0415 - torch only when needed
@@ -165,7 +146,7 @@ def _cosines(
 def choose(
     gold: Mapping[str, Floats],
     cosines: Cosines,
-    sets: Mapping[str, Sequence[ScoredPair]],
+    sets: Mapping[str, Sequence[ScoredTexts]],
     options: Options,
 ) -> Sweep:
     """Return the choice, given gold scores and cosines of the sets "domain" and "general".
@@ -256,7 +237,7 @@ def front(points: Sequence[Point]) -> tuple[float, ...]:
 
 
 def _sweep(
-    points: Sequence[Point], sets: Mapping[str, Sequence[ScoredPair]], options: Options
+    points: Sequence[Point], sets: Mapping[str, Sequence[ScoredTexts]], options: Options
 ) -> Sweep:
     good = [point.strength for point in points if point.as_good]
     chosen = min(good, key=lambda strength: (abs(strength - TRAINED), strength))

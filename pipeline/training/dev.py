@@ -9,7 +9,7 @@ import torch
 from scipy.stats import spearmanr
 
 from pipeline.encoder import cosine
-from pipeline.training.examples import TextPair
+from pipeline.records import ScoredTexts
 from pipeline.training.fit import Trainer
 from pipeline.training.texts import TextStates
 
@@ -17,7 +17,7 @@ from pipeline.training.texts import TextStates
 class DevScore:
     """Spearman's rho between a model's cosines and the scores of dev pairs, in [-1, 1]."""
 
-    def __init__(self, trainer: Trainer, pairs: Sequence[TextPair]) -> None:
+    def __init__(self, trainer: Trainer, pairs: Sequence[ScoredTexts]) -> None:
         texts = [pair.sentence1 for pair in pairs] + [pair.sentence2 for pair in pairs]
         unique = list(dict.fromkeys(texts))
         number = {text: index for index, text in enumerate(unique)}

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from pipeline.errors import InputError, NotEnoughText
+from pipeline.records import ScoredTexts
 from pipeline.sections import TrainSettings
 
 # Columns of each format; the first name that a table has is read.
@@ -23,25 +24,6 @@ SCORE: Final = ("score", "label")
 WANTED: Final = (
     "sentence1, sentence2 and score; or query and positive; or query, positive and negative"
 )
-
-
-class TextPair(Protocol):
-    """Two texts and how similar they are."""
-
-    @property
-    def sentence1(self) -> str:
-        """One text."""
-        ...
-
-    @property
-    def sentence2(self) -> str:
-        """The other."""
-        ...
-
-    @property
-    def score(self) -> float:
-        """Similarity in [0, 1]; NaN: a positive pair without a grade."""
-        ...
 
 
 class Example(NamedTuple):
@@ -94,7 +76,7 @@ def _value(row: Mapping[str, Any], names: Sequence[str]) -> object:
     return next((row[name] for name in names if name in row), None)
 
 
-def check(pairs: Sequence[TextPair], settings: TrainSettings, in_batch: float) -> None:
+def check(pairs: Sequence[ScoredTexts], settings: TrainSettings, in_batch: float) -> None:
     """Refuse what cannot be trained on; ``in_batch`` is the weight of in-batch negatives.
 
     Raises:

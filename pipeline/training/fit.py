@@ -29,10 +29,10 @@ from pipeline.encoder.stack import layers_of
 from pipeline.encoder.transformer import TransformerEncoder
 from pipeline.errors import InputError
 from pipeline.progress import Progress
+from pipeline.records import ScoredTexts
 from pipeline.sections import TrainSettings
 from pipeline.training import adapters, batches, examples, presets, state
 from pipeline.training.checkpoints import Checkpoint, Checkpoints
-from pipeline.training.examples import TextPair
 from pipeline.training.gradients import BatchGradient, Figures, Memory, batch_of
 from pipeline.training.objectives import WeightedSum
 from pipeline.training.state import History
@@ -49,7 +49,7 @@ class Trainer:
     def __init__(
         self,
         encoder: TransformerEncoder,
-        pairs: Sequence[TextPair],
+        pairs: Sequence[ScoredTexts],
         settings: TrainSettings,
         checkpoints: Checkpoints | None = None,
     ) -> None:
@@ -249,7 +249,7 @@ class Trainer:
         self._saved = time.monotonic()
 
 
-def checked(pairs: Sequence[TextPair], settings: TrainSettings) -> WeightedSum:
+def checked(pairs: Sequence[ScoredTexts], settings: TrainSettings) -> WeightedSum:
     """Return the objective of a run, once its pairs are known to teach it something.
 
     Raises:

@@ -19,10 +19,10 @@ from pipeline.artifacts import stage_key
 from pipeline.encoder import backbone
 from pipeline.encoder.spec import EncoderSpec, spec_of
 from pipeline.errors import AngleAdaptError, ResourceError
-from pipeline.records import Record
+from pipeline.records import Record, ScoredTexts
 from pipeline.sections import EncoderSettings, TrainSettings
 from pipeline.settings import Home
-from pipeline.training.examples import Example, TextPair
+from pipeline.training.examples import Example
 from pipeline.training.subset import nested
 
 # Files of a job's folder, by which its processes are told what to do and tell what came of it.
@@ -66,8 +66,8 @@ def spec_for(encoder: EncoderSettings, train: TrainSettings) -> EncoderSpec:
 def job(
     spec: EncoderSpec,
     settings: TrainSettings,
-    pairs: Sequence[TextPair],
-    dev: Sequence[TextPair],
+    pairs: Sequence[ScoredTexts],
+    dev: Sequence[ScoredTexts],
     home: Home,
 ) -> Job:
     """Return the job; its checkpoints lie in a folder named by everything that decides its end."""

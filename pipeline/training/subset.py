@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from pipeline.records import digest_of, pair_id
-from pipeline.training.examples import TextPair
+from pipeline.records import ScoredTexts, digest_of, pair_id
 
-P = TypeVar("P", bound=TextPair)
+P = TypeVar("P", bound=ScoredTexts)
 
 
 def nested(pairs: Sequence[P], share: float, seed: int) -> Sequence[P]:
