@@ -17,6 +17,7 @@ from flows import (
     cli_serve,
     terminal,
 )
+from flows.options import Debug, Domain, Ephemeral, Model, Settings
 from pipeline import __version__
 
 app = typer.Typer(
@@ -26,14 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Domain = Annotated[str, typer.Argument(metavar="DOMAIN.yaml", help="A domain file.")]
-Model = Annotated[str, typer.Argument(help="A model folder, the id of a run, or latest.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.SETTING=VALUE", help="Change a setting; repeatable."),
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and what Prefect logs.")]
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback
@@ -62,9 +55,7 @@ def run(
     domain: Domain,
     settings: Settings = None,
     *,
-    ephemeral: Annotated[
-        bool, typer.Option("--ephemeral", help="Use a Prefect server that ends with the run (CI).")
-    ] = False,
+    ephemeral: Ephemeral = False,
     debug: Debug = False,
 ) -> None:
     """Adapt a model to a domain, from text to verdict.

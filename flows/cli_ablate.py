@@ -9,24 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows import terminal
+from flows.options import Debug, Domain, Ephemeral, Settings
 from pipeline.errors import ConfigError
 
 if TYPE_CHECKING:
     from flows.trial_plan import Plan
 
-Domain = Annotated[str, typer.Argument(metavar="DOMAIN.yaml", help="A domain file.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="SECTION.SETTING=VALUE", help="Change a setting; repeatable."),
-]
 Seeds = Annotated[int, typer.Option(min=1, max=100, help="Trainings of each trial.")]
 Out = Annotated[Path | None, typer.Option("-o", "--out", help="Folder for what is written.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Start it, however long it takes or costs.")]
 Only = Annotated[bool, typer.Option("--plan", help="Show what it would do, and do nothing.")]
-Ephemeral = Annotated[
-    bool, typer.Option("--ephemeral", help="Use a Prefect server that ends with the run (CI).")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and what Prefect logs.")]
 
 
 @terminal.reported

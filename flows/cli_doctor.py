@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows import terminal
+from flows.options import Debug
 
 
 @terminal.reported
@@ -21,7 +22,7 @@ def doctor(
         typer.Option(help="Folder of an export to hold against the model; repeatable."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Check what a run needs on this machine, or that a model gives the vectors it should.
 

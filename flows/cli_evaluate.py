@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows import terminal
+from flows.options import Debug
 
 
 @terminal.reported
@@ -43,7 +44,7 @@ def evaluate(  # noqa: PLR0913 - options of a command line
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="JSON file; with --mteb a folder.")
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Measure a model, with intervals and a verdict against its base.
 

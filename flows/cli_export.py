@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from flows import terminal
+from flows.options import Debug, Model
 
 FORMATS = "sentence-transformers, peft, onnx or gguf"
 
 
 @terminal.reported
 def export(  # noqa: PLR0913 - options of a command line
-    model: Annotated[str, typer.Argument(help="A model folder, the id of a run, or latest.")],
+    model: Model,
     *,
     format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help=f"{FORMATS}.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the export; a new one.")],
@@ -29,7 +30,7 @@ def export(  # noqa: PLR0913 - options of a command line
         str, typer.Option(metavar="NAME", help="Upload it to the Hub as NAME; needs HF_TOKEN.")
     ] = "",
     public: Annotated[bool, typer.Option("--public", help="Make a new NAME public.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Write a model in the format of another program, and measure that it is the same.
 

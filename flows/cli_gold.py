@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from flows import terminal
+from flows.options import Debug, Domain, Settings
 
 
 @terminal.reported
 def gold(  # noqa: PLR0913 - options of a command line
-    domain: Annotated[str, typer.Argument(metavar="DOMAIN.yaml", help="A domain file.")],
+    domain: Domain,
     *,
     out: Annotated[Path, typer.Option("-o", "--out", help="The gold file, .csv.")],
     negatives: Annotated[
@@ -25,13 +26,8 @@ def gold(  # noqa: PLR0913 - options of a command line
         float, typer.Option(min=0, max=1, help="Share of the duplicates in dev.")
     ] = 0.33,
     seed: Annotated[int, typer.Option(help="Another seed draws other pairs.")] = 13,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="SECTION.SETTING=VALUE", help="Change a setting; repeatable."
-        ),
-    ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001
+    settings: Settings = None,
+    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Make a gold set of the issues or questions that their site calls duplicates.
 

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from flows import terminal
+from flows.options import Debug
 
 Run = Annotated[str, typer.Argument(help="The id of a run, or latest.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Place = Annotated[
     str, typer.Option("--journal", metavar="PLACE", help="Path or URL; else the data folder's.")
 ]

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from flows import terminal
+from flows.options import Debug, Model
 
 
 @terminal.reported
 def serve(  # noqa: PLR0913 - options of a command line
-    model: Annotated[str, typer.Argument(help="A model folder, the id of a run, or latest.")],
+    model: Model,
     *,
     host: Annotated[str, typer.Option(help="Address; 0.0.0.0: every network.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = 8000,
@@ -25,7 +26,7 @@ def serve(  # noqa: PLR0913 - options of a command line
     max_batch: Annotated[
         int, typer.Option(min=0, help="Tokens in a batch; 0: what suits the device.")
     ] = 0,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,  # noqa: ARG001
+    debug: Debug = False,  # noqa: ARG001
 ) -> None:
     """Answer OpenAI's requests for embeddings with a model.
 

@@ -40,8 +40,7 @@ def of_spearman(
     Raises:
         InputError: when lengths differ, or a value is not a finite number.
     """
-    gold, base = paired(gold, base)
-    _, adapted = paired(gold, adapted)
+    gold, base, adapted = _three(gold, base, adapted)
     return of_pearson(rankdata(gold), rankdata(base), rankdata(adapted), bootstrap)
 
 
@@ -53,8 +52,7 @@ def of_pearson(
     Raises:
         InputError: when lengths differ, or a value is not a finite number.
     """
-    gold, base = paired(gold, base)
-    _, adapted = paired(gold, adapted)
+    gold, base, adapted = _three(gold, base, adapted)
     gold, left, right = standard(gold), standard(base), standard(adapted)
     step = right - left
     steps = np.stack([gold * step, step, right**2 - left**2], axis=1)
@@ -69,6 +67,14 @@ def of_pearson(
         )  # fmt: skip
 
     return _p(len(gold), bootstrap, difference)
+
+
+def _three(
+    gold: NDArray[Any], base: NDArray[Any], adapted: NDArray[Any]
+) -> tuple[Floats, Floats, Floats]:
+    """Return three columns as finite numbers of one length."""
+    wanted, left = paired(gold, base)
+    return wanted, left, paired(gold, adapted)[1]
 
 
 def of_means(base: NDArray[Any], adapted: NDArray[Any], bootstrap: Bootstrap) -> float:
