@@ -83,6 +83,7 @@ class Sweep(Record):
     general_pairs: int
     allowed_loss: float
     tolerance: float
+    errors: float  # standard errors that count as noise
 
 
 def sweep(
@@ -250,6 +251,7 @@ def _sweep(
         general_pairs=len(sets["general"]),
         allowed_loss=options.allowed_loss,
         tolerance=options.tolerance,
+        errors=ERRORS,
     )
 
 

@@ -19,6 +19,7 @@ import pytest
 from scipy import stats
 
 from pipeline.artifacts import Store
+from pipeline.evaluation import strength
 from pipeline.export import gold_view, plot_style, rendering, report, report_data
 from pipeline.runs import RunRecord
 from pipeline.sections import CurateSettings
@@ -411,3 +412,14 @@ print(sorted({"torch", "transformers", "matplotlib", "sklearn", "prefect"} & set
     )
 
     assert shown.stdout.strip() == "[]"
+
+
+def test_the_page_states_the_rule_of_strengths_with_its_own_numbers(
+    written_report: tuple[str, dict[str, Any]],
+) -> None:
+    page, data = written_report
+    found = data["evaluation"]["strength"]
+
+    assert found["errors"] == strength.ERRORS
+    rule = f"by no more than {found['tolerance']:g} or {strength.ERRORS:g} standard errors"
+    assert rule in " ".join(page.split())
