@@ -174,10 +174,11 @@ class Store:
         place = self._place(digest)
         place.parent.mkdir(parents=True, exist_ok=True)
         reference = Reference(kind=kind, digest=digest, uri=place.as_uri(), rows=draft.rows)
-        if self.problem(reference):
-            shutil.rmtree(place, ignore_errors=True)
-            draft.path.rename(place)
-            sync(place.parent)
+        with self.lock(f"commit-{digest[:2]}"):  # else one writer removes what another put there
+            if self.problem(reference):
+                shutil.rmtree(place, ignore_errors=True)
+                draft.path.rename(place)
+                sync(place.parent)
         return reference
 
     def _place(self, digest: str) -> Path:
