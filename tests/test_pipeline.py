@@ -92,7 +92,7 @@ def test_from_texts_to_a_published_model_and_dataset(
 
     curate = store.json(references["curate"])
     assert curate["in"] == curate["kept"] + sum(curate["dropped"].values())
-    assert {"likelihood", "char_tfidf", "frozen_encoder", "blend"} == set(curate["agreement"])
+    assert {"likelihood", "char_tfidf", "whitened_encoder", "blend"} == set(curate["agreement"])
     evaluation = store.json(references["evaluate"])
     assert evaluation["verdict"] in ("ship", "inconclusive", "regress")
     sets = {row["name"]: row["items"] for row in evaluation["sets"]}

@@ -19,8 +19,9 @@ from pipeline import prompts
 from pipeline.annotation.human import Human
 from pipeline.annotation.opinions import Annotator, Opinions, Terms, TextPair
 from pipeline.artifacts import stage_key
-from pipeline.encoder import backbone, cosine
+from pipeline.encoder import Vectors, backbone, cosine, known
 from pipeline.encoder.cache import VectorCache
+from pipeline.encoder.whitening import whitening
 from pipeline.errors import ConfigError
 from pipeline.journal import Journal
 from pipeline.progress import Progress
@@ -50,32 +51,33 @@ class Likelihood:
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
         self._prompt = prompts.load(setting.label.prompt)
-        weights = backbone.identity(setting.encoder.backbone, setting.encoder.revision)
+        encoder = setting.encoder
+        self._model = known.language_model(encoder.backbone, encoder.revision)
+        weights = backbone.identity(*self._model)
         self.identity = stage_key(
             self.name,
             1,
             weights=weights,
             prompt=prompts.identity(setting.label.prompt),
-            max_length=setting.encoder.max_length,
+            max_length=encoder.max_length,
         )
 
     def annotate(self, pairs: Sequence[TextPair]) -> Opinions:
         """Return the likelihood scores; a killed run repeats at most one chunk."""
         keys = [pair_id(*pair) for pair in pairs]
         with closing(Journal(self._setting.home.journal / "annotations.sqlite")) as journal:
-            known = _scores(journal.read(self.identity, keys))
-            new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in known}
+            held = _scores(journal.read(self.identity, keys))
+            new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in held}
             if new:
-                known |= self._ask(new, journal)
-        return Opinions([known[key] for key in keys], reused=len(set(keys)) - len(new))
+                held |= self._ask(new, journal)
+        return Opinions([held[key] for key in keys], reused=len(set(keys)) - len(new))
 
     def _ask(self, pairs: Mapping[str, TextPair], journal: Journal) -> dict[str, float]:
         from pipeline.annotation.likelihood import LikelihoodModel  # noqa: PLC0415 - torch
 
-        encoder, home = self._setting.encoder, self._setting.home
-        model = LikelihoodModel(
-            encoder.backbone, self._prompt, encoder.max_length, home, encoder.revision
-        )
+        (name, revision), home = self._model, self._setting.home
+        max_length = self._setting.encoder.max_length
+        model = LikelihoodModel(name, self._prompt, max_length, home, revision)
         alone = self._alone(model, [text for pair in pairs.values() for text in pair], journal)
         scores: dict[str, float] = {}
         order = sorted(pairs, key=lambda key: len(pairs[key][0]) + len(pairs[key][1]))
@@ -94,16 +96,16 @@ class Likelihood:
     ) -> dict[str, float]:
         owner = f"{self.identity}-alone"
         keys = {text: digest_of(text) for text in texts}  # a model tells "A" from "a"
-        known = _scores(journal.read(owner, list(keys.values())))
-        missing = sorted((text for text, key in keys.items() if key not in known), key=len)
+        held = _scores(journal.read(owner, list(keys.values())))
+        missing = sorted((text for text, key in keys.items() if key not in held), key=len)
         with Progress("likelihood of texts", len(missing), "text") as progress:
             for start in range(0, len(missing), _CHUNK):
                 values = model.alone(missing[start : start + _CHUNK])
                 part = {keys[text]: value for text, value in values.items()}
                 journal.write(owner, _bytes(part))
-                known |= part
+                held |= part
                 progress.advance(len(values))
-        return {text: known[key] for text, key in keys.items()}
+        return {text: held[key] for text, key in keys.items()}
 
 
 class LikelihoodScorer(Protocol):
@@ -140,23 +142,48 @@ class FrozenEncoder:
     name = "frozen_encoder"
 
     def __init__(self, setting: Setting) -> None:
-        from pipeline.encoder.transformer import EncoderSpec, load_backbone  # noqa: PLC0415 - torch
-
-        encoder = load_backbone(EncoderSpec.of(setting.encoder), setting.home)
-        self._encoder = VectorCache(encoder, setting.home.journal)
+        self._encoder = _cached_backbone(setting)
         self.identity = self._encoder.identity
 
     def annotate(self, pairs: Sequence[TextPair]) -> Opinions:
         """Return the cosines; vectors made while mining are reused."""
-        left = self._encoder.encode([pair[0] for pair in pairs], "encode pairs")
-        right = self._encoder.encode([pair[1] for pair in pairs], "encode pairs")
-        return Opinions([float(value) for value in cosine(left, right)], reused=0)
+        return Opinions(_cosines(pairs, self._encoder.encode), reused=0)
+
+
+class WhitenedEncoder:
+    """Cosine of the backbone's vectors as the domain's texts spread them, after `whitening`."""
+
+    name = "whitened_encoder"
+
+    def __init__(self, setting: Setting) -> None:
+        self._encoder = _cached_backbone(setting)
+        self._texts = setting.texts
+        self.identity = stage_key(self.name, 1, encoder=self._encoder.identity, texts=self._texts)
+
+    def annotate(self, pairs: Sequence[TextPair]) -> Opinions:
+        """Return the cosines; vectors made while mining are reused."""
+        whitened = whitening(self._encoder.encode(self._texts, "encode texts"))
+        encode = self._encoder.encode
+        return Opinions(_cosines(pairs, lambda texts, label: whitened(encode(texts, label))), 0)
+
+
+def _cached_backbone(setting: Setting) -> VectorCache:
+    from pipeline.encoder.transformer import EncoderSpec, load_backbone  # noqa: PLC0415 - torch
+
+    encoder = load_backbone(EncoderSpec.of(setting.encoder), setting.home)
+    return VectorCache(encoder, setting.home.journal)
+
+
+def _cosines(pairs: Sequence[TextPair], encode: Callable[[list[str], str], Vectors]) -> list[float]:
+    left, right = (encode([pair[side] for pair in pairs], "encode pairs") for side in (0, 1))
+    return [float(value) for value in cosine(left, right)]
 
 
 ANNOTATORS: Final[dict[str, Callable[[Setting], Annotator]]] = {
     "likelihood": Likelihood,
     "char_tfidf": CharTfidf,
     "frozen_encoder": FrozenEncoder,
+    "whitened_encoder": WhitenedEncoder,
     "human": lambda setting: Human(setting.home),
 }
 
@@ -173,8 +200,8 @@ def build(name: str, setting: Setting) -> Annotator:
         return ChatAnnotator(name, setting.chat[name], setting.terms)
     if name in ANNOTATORS:
         return ANNOTATORS[name](setting)
-    known = ", ".join([*ANNOTATORS, *setting.chat])
-    message = f"label.annotators: there is no {name!r}; there are {known}, and what `chat` names"
+    names = ", ".join([*ANNOTATORS, *setting.chat])
+    message = f"label.annotators: there is no {name!r}; there are {names}, and what `chat` names"
     raise ConfigError(message)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.sections import CurateSettings
 
 Opinions = Mapping[str, Mapping[str, float]]  # annotator -> pair id -> score
+
+# Where neither settings nor gold say otherwise; chosen on dev pairs (docs/decisions/0021).
+WEIGHTS: Final[dict[str, float]] = {"whitened_encoder": 2.0}
 
 
 class Panel(NamedTuple):
@@ -114,9 +117,9 @@ def combined(panel: Panel, settings: CurateSettings) -> Labels:
 
 def _weights(panel: Panel, settings: CurateSettings) -> dict[str, float]:
     """Return the weights, where asked for by gold: one without enough of it earns the mean."""
-    weights = {name: settings.weights.get(name, 1.0) for name in panel.own}
     if not COMBINATIONS[settings.combine].by_gold:
-        return weights
+        return {name: settings.weights.get(name, WEIGHTS.get(name, 1.0)) for name in panel.own}
+    weights = {name: settings.weights.get(name, 1.0) for name in panel.own}
     few = calibration.lacking({name: opinion.gold for name, opinion in panel.own.items()})
     rho = {
         name: agreement(opinion.gold, panel.gold).get("spearman", 0.0)

@@ -131,9 +131,25 @@ def _by_kind(name: str, revision: str) -> MadeFor | None:
     config = read_json(name, "config.json", revision)
     if config is None:
         return None
+    return _BERT if _fills_in(config) else _LLAMA
+
+
+def language_model(name: str, revision: str = "") -> tuple[str, str]:
+    """Return what tells how likely a text is: the backbone, or the built-in one in its place.
+
+    Models that were trained to fill in masked tokens know no likelihood of a text. Name and
+    revision are returned.
+    """
+    config = None if name in BUILT_IN else read_json(name, "config.json", revision)
+    if config is not None and _fills_in(config):
+        return next(iter(BUILT_IN)), ""
+    return name, revision
+
+
+def _fills_in(config: Mapping[str, Any]) -> bool:
     heads = config.get("architectures") or []
     masked = any(str(head).endswith("ForMaskedLM") for head in heads)
-    return _BERT if masked or config.get("model_type") in _ENCODERS else _LLAMA
+    return masked or config.get("model_type") in _ENCODERS
 
 
 def read_json(name: str, file: str, revision: str = "") -> Any:  # noqa: ANN401 - a JSON value

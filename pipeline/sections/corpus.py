@@ -38,7 +38,7 @@ class CollectSettings(Section):
 class CleanSettings(Section):
     """What is dropped or changed before anything is paired, and how documents are split."""
 
-    min_words: int = Field(4, ge=1)
+    min_words: int = Field(2, ge=1)
     max_words: int = Field(100_000, ge=1)
     max_symbols: Fraction = Field(0.35, description="largest share of non-letters in a text")
     max_numbers: Fraction = Field(0.5, description="largest share of numbers among its words")

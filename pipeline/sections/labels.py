@@ -74,7 +74,7 @@ class LabelSettings(Section):
     """Who scores the pairs, and what that may cost."""
 
     annotators: tuple[str, ...] = Field(
-        ("likelihood", "char_tfidf", "frozen_encoder"),
+        ("likelihood", "char_tfidf", "whitened_encoder"),
         min_length=1,
         description="embedded ones, names under `chat`, or human",
     )
@@ -99,7 +99,9 @@ class CurateSettings(Section):
     """How opinions become labels."""
 
     weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        {}, description="by annotator, else 1; one of weight 0 has no say"
+        {},
+        description="by annotator; else 2 for whitened_encoder and 1 for others; one of weight 0 "
+        "has no say",
     )
     combine: Literal["blend", "mean", "median", "gold_weighted", "dawid_skene"] = Field(
         "blend", description="blend: the mean of the ranks, ranked again"

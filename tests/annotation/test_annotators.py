@@ -13,10 +13,12 @@ from pipeline.annotation.annotators import (
     CharTfidf,
     FrozenEncoder,
     Setting,
+    WhitenedEncoder,
     build,
 )
 from pipeline.encoder import cosine
 from pipeline.encoder.transformer import EncoderSpec, load_backbone
+from pipeline.encoder.whitening import whitening
 from pipeline.errors import ConfigError
 from pipeline.sections import EncoderSettings, LabelSettings
 from pipeline.settings import Home
@@ -90,6 +92,18 @@ def test_frozen_encoder_is_the_cosine_of_the_backbones_vectors(setting: Setting)
     annotator = FrozenEncoder(setting)
     assert annotator.annotate(PAIRS).scores == pytest.approx(cosine(left, right), abs=0.01)
     assert annotator.identity == encoder.identity
+
+
+def test_whitened_encoder_is_the_cosine_of_vectors_whitened_by_the_texts_of_the_pairs(
+    setting: Setting,
+) -> None:
+    encoder = load_backbone(EncoderSpec.of(setting.encoder), setting.home)
+    whitened = whitening(encoder.encode(setting.texts))
+    left, right = (whitened(encoder.encode([pair[side] for pair in PAIRS])) for side in (0, 1))
+    annotator = WhitenedEncoder(setting)
+    assert annotator.annotate(PAIRS).scores == pytest.approx(cosine(left, right), abs=0.02)
+    other = setting._replace(texts=[*setting.texts, "Another text."])
+    assert WhitenedEncoder(other).identity != annotator.identity
 
 
 @pytest.mark.parametrize("name", sorted(ANNOTATORS.keys() - {"human"}))  # it has read no file

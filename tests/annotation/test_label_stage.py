@@ -21,7 +21,7 @@ Close a file.,Close the file.,4,test
 Close a file.,Read numbers.,1,test
 """
 TEXTS = ("Open a socket.", "Read bytes from a socket.", "Sort the list.", "Return the size.")
-NAMES = ("likelihood", "char_tfidf", "frozen_encoder")
+NAMES = ("likelihood", "char_tfidf", "whitened_encoder")
 
 
 def pair(first: str, second: str) -> Pair:

@@ -17,6 +17,7 @@ from pipeline import prompts
 from pipeline.annotation import annotators, likelihood
 from pipeline.annotation.annotators import Likelihood, Setting
 from pipeline.annotation.likelihood import LikelihoodModel
+from pipeline.encoder import known
 from pipeline.errors import InputError
 from pipeline.journal import Journal
 from pipeline.records import pair_id
@@ -287,3 +288,14 @@ def test_a_killed_run_asks_again_for_the_chunk_in_flight_only(
     assert asked.texts == []
     with driver(setting, "repeat") as third:
         assert third.communicate(timeout=120)[0] == "12 False\n"
+
+
+def test_a_backbone_that_fills_in_masked_tokens_is_replaced_by_the_built_in_language_model(
+    tiny_backbone: Path, tmp_path: Path
+) -> None:
+    encoder = tmp_path / "encoder"
+    encoder.mkdir()
+    (encoder / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
+    assert known.language_model(str(encoder)) == ("smollm2-135m-instruct", "")
+    assert known.language_model(str(tiny_backbone), "main") == (str(tiny_backbone), "main")
+    assert known.language_model("smollm2-135m-instruct") == ("smollm2-135m-instruct", "")

@@ -64,7 +64,7 @@ def corpus(document: Make) -> list[Document]:
         document("Return the number of items in the list", "count"),
         document("Open the door when somebody knocks on it.", "door.open"),
         document("Write to me@example.org about any problem.", "help"),
-        document("Too short.", "short"),
+        document("Short.", "short"),
         document("| 1 | 2 | 3 | 4 |", "table"),
         document("", "empty"),
     ]

@@ -18,7 +18,7 @@ LIST = "Set the options.\n\n- Open the file for reading.\n- Close it.\n- Write.\
 BAD = {
     "mostly_list": "Home\n* About us\n- Products\n1. Contact\nLog in\nSearch the site",
     "duplicate_lines": "Only what is said once counts here.\n" * 2 + "Nothing else.",
-    "too_short": "Return the item",
+    "too_short": "Return",
     "too_long": " ".join(f"word{'abcdefghij'[n % 10] * (n // 10)}" for n in range(301)),
     "mostly_numbers": "extraordinarily 1 2 misunderstandings 3 4 5",
     "too_many_symbols": "| 1 | 2 | 3.5 | == a + b ** c",
