@@ -24,6 +24,7 @@ TWICE: Final = 6  # sentences of a document that two are made of
 SITE: Final = "python.stackexchange.com"
 _TITLE: Final = 12  # words
 _EVERY: Final = 5  # accounts to a pull request, an unwanted post, a row without text
+_BOT: Final = "This issue lists the updates and the dependencies that the bot has found here."
 _SPREAD: Final = 10_007  # a prime: changes come in another order than numbers
 
 
@@ -91,8 +92,10 @@ def repository(name: str, told: Sequence[Account]) -> tuple[dict[str, Any], Plan
     """Return a repository as the stand-in of GitHub holds it, and what is in it.
 
     Duplicates are known in three ways: from the GraphQL API, from a maintainer's comment on an
-    issue with the label, and from one that closes an issue in favour of another.
+    issue with the label, and from one that closes an issue in favour of another. The last issue is
+    of a bot, which writes the same in every repository.
     """
+    told = [*told, Account("Updates", [_BOT])]
     issues = [_issue(number, account) for number, account in enumerate(told, start=1)]
     pulls = range(len(told) + 1, len(told) + 1 + len(told) // _EVERY)
     issues += [_issue(n, told[n - len(told)]) | {"pull_request": {"url": "x"}} for n in pulls]
@@ -138,11 +141,14 @@ def dataset(folder: Path, told: Sequence[Account]) -> Planted:
          "duplicate_of": [f"row-{account.of + 1}"] if account.of >= 0 else []}
         for number, account in enumerate(told, start=1)
     ]  # fmt: skip
+    text = pa.string()
+    fields = {"id": text, "text": text, "title": text, "duplicate_of": pa.list_(text)}
     (folder / "data").mkdir(parents=True)
     for shard in range(2):
         place = folder / "data" / f"train-{shard:05}-of-00002.parquet"
         half = len(rows) // 2
-        table = pa.Table.from_pylist(rows[half:] if shard else rows[:half])
+        part = rows[half:] if shard else rows[:half]
+        table = pa.Table.from_pylist(part, schema=pa.schema(fields))
         pq.write_table(table, place)
     return _planted(told, "row-{}", {})
 
