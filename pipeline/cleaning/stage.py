@@ -35,7 +35,7 @@ STAGE: Final = "clean"
 
 
 class Groups(NamedTuple):
-    """By rank: its cluster, first by the same words, then by the meaning, and what stands for it."""
+    """By rank: its cluster, by the same words and by the meaning too, and what stands for that."""
 
     near: Places
     clusters: Places
