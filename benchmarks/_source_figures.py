@@ -122,7 +122,7 @@ def _used(case: Case, done: Done, references: Mapping[str, Reference]) -> list[F
         ),
         Figure.of("pairs mined", len(pairs), ""),
         Figure.of("duplicates among documents to train on", within, ""),
-        Figure.of("of them in mined pairs", mined, "", ">=", min(1, within)),
+        Figure.of("of them in mined pairs", mined, "", ">=", 1 if within else None),
         *_measured(case, done),
     ]
 

@@ -40,15 +40,15 @@ PAPERS: Final = Path("raw_covid_papers") / "text.parquet"
 TOKEN: Final = "STAND_IN_TOKEN"  # noqa: S105 - the name of a variable
 TRAINED_ON, MEASURED_ON = "example/library", ("example/network", "example/tools")
 SMALL: Final[dict[str, Any]] = {
-    "mine": {"pairs": 240, "texts": 500, "sampler": "even"},
+    "mine": {"pairs": 240, "texts": 400, "sampler": "even"},
     "train": {"epochs": 1, "evaluations": 2},
-    "evaluate": {"retrieval_texts": 300, "retrieval_queries": 100, "resamples": 2000,
+    "evaluate": {"retrieval_texts": 200, "retrieval_queries": 100, "resamples": 2000,
                  "max_score": 1},
 }  # fmt: skip
 QUICK: Final[dict[str, Any]] = {
-    "mine": {"pairs": 60, "texts": 120, "sampler": "even"},
+    "mine": {"pairs": 40, "texts": 60, "sampler": "even"},
     "train": {"epochs": 1, "evaluations": 1},
-    "evaluate": {"retrieval_texts": 100, "retrieval_queries": 40, "resamples": 500, "max_score": 1,
+    "evaluate": {"retrieval_texts": 40, "retrieval_queries": 20, "resamples": 500, "max_score": 1,
                  "general": ""},
 }  # fmt: skip
 
@@ -70,7 +70,7 @@ def measure(*, quick: bool) -> Measurement:
 def cases(folder: Path, hub: RunningHub, *, quick: bool) -> Iterator[Case]:
     """Yield the sources, each made in ``folder`` or on the server when it is asked for."""
     things = stand_ins.python_things()
-    sizes = (120, 40, 40) if quick else (300, 110, 110)
+    sizes = (90, 30, 30) if quick else (300, 110, 110)
     settings = QUICK if quick else SMALL
     yield _github(hub, things, sizes, settings)
     if quick:
