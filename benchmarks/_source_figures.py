@@ -46,7 +46,7 @@ def judged(case: Case, done: Done) -> list[Figure]:
     references = _references(done)
     figures = [
         *_ended(done),
-        *_collected(case.planted, done.store, references["collect"]),
+        *collected(case.planted, done.store, references["collect"]),
         *_cleaned(done.store, references),
         *_used(case, done, references),
         *_kept_apart(done, references),
@@ -73,7 +73,8 @@ def _ended(done: Done) -> list[Figure]:
     ]
 
 
-def _collected(planted: Planted, store: Store, reference: Reference) -> list[Figure]:
+def collected(planted: Planted, store: Store, reference: Reference) -> list[Figure]:
+    """Return what of a source was collected, held against what was put into it."""
     documents = store.rows(reference, Document)
     summary = store.json(reference)
     names = Counter(document.name for document in documents)
