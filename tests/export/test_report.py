@@ -439,6 +439,17 @@ print(sorted({"torch", "transformers", "matplotlib", "sklearn", "prefect"} & set
     assert shown.stdout.strip() == "[]"
 
 
+def test_where_no_dev_pair_ranks_the_strengths_the_rule_says_so(
+    written: Callable[..., Artifacts], tmp_path: Path
+) -> None:
+    artifacts = written()
+    change(artifacts, "evaluate", lambda found: found["strength"].update(domain_pairs=0))
+    text = Page(write(artifacts, tmp_path)[0]).text
+
+    assert "No dev pairs of the domain rank the others; of them the one nearest 1 is taken." in text
+    assert "on 0 dev pairs" not in text
+
+
 def test_the_page_states_the_rule_of_strengths_with_its_own_numbers(
     written_report: tuple[str, dict[str, Any]],
 ) -> None:
