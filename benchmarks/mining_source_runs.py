@@ -47,6 +47,7 @@ SMALL: Final[dict[str, Any]] = {
 }  # fmt: skip
 QUICK: Final[dict[str, Any]] = {
     "mine": {"pairs": 40, "texts": 60, "sampler": "even"},
+    "label": {"annotators": ["char_tfidf", "frozen_encoder"]},
     "train": {"epochs": 1, "evaluations": 1},
     "evaluate": {"retrieval_texts": 40, "retrieval_queries": 20, "resamples": 500, "max_score": 1,
                  "general": ""},
