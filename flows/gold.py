@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -13,6 +13,8 @@ from pipeline import config as configuration
 from pipeline import graph
 from pipeline.artifacts import Store
 from pipeline.cleaning import personal_data
+from pipeline.cleaning.boilerplate import strip
+from pipeline.cleaning.tidying import common_lines
 from pipeline.config import DomainConfig
 from pipeline.disk import write_atomically
 from pipeline.gold import OPTIONAL, REQUIRED, GoldPair
@@ -46,20 +48,25 @@ def make(request: Request) -> str:
     collect = graph.STAGES["collect"]
     graph.refresh(collect, config)
     reference = graph.materialise(collect, {}, config, store).entry.reference
-    documents = _masked(store.rows(reference, Document), config)
+    documents = tidied(store.rows(reference, Document), config)
     found = gold_set(documents, request.choices)
     write_atomically(request.out, as_csv(found.pairs, config.evaluate.max_score))
     return described(found, request.out)
 
 
-def _masked(documents: Iterable[Document], config: DomainConfig) -> list[Document]:
-    """Return the documents with personal data masked, as `clean` masks it."""
+def tidied(documents: Sequence[Document], config: DomainConfig) -> list[Document]:
+    """Return the documents without the lines that a site repeats, and with personal data masked.
+
+    Both are what `clean` does to the texts that a model is trained on.
+    """
+    common = common_lines(documents, config.clean)
     mask = personal_data.masking(config.clean)
+    stripped = [strip(document, common, config.clean)[0] for document in documents]
     return [
         document.model_copy(
-            update={"text": mask(document.text)[0], "title": mask(document.title)[0]}
+            update={"text": mask(document.text)[0].strip(), "title": mask(document.title)[0]}
         )
-        for document in documents
+        for document in stripped
     ]
 
 

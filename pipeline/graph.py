@@ -48,7 +48,7 @@ STAGES: Final[dict[str, Stage]] = {
     stage.name: stage
     for stage in (
         Stage("collect", 2, "pipeline.sources.stage", ("collect",), (), ("source",)),
-        Stage("clean", 2, "pipeline.cleaning.stage", ("clean",), ("collect",),
+        Stage("clean", 3, "pipeline.cleaning.stage", ("clean",), ("collect",),
               ("gold", "meaning")),
         Stage("mine", 4, "pipeline.mining.stage", ("mine", "encoder", "leakage"), ("clean",),
               ("backbone", "gold")),

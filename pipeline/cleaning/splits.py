@@ -5,6 +5,9 @@ named by the source, gold pairs and, if asked for, a shared group tie together. 
 of a test text, and no other part of its document, is trained on. A component that the gold set
 speaks of goes to the gold pair's split; the others are drawn by a hash of their smallest id, so
 that adding documents never moves those that they have no tie with.
+
+Groups that are kept whole are not tied by near-duplicates: what a bot or a template wrote stands in
+most repositories, and would make one of them all. Of such a text the copy that is held out stays.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ class Links:
         self._settings = settings
         self._gold = gold_links(pairs)
         self._said = array("b")  # the split that gold asks for, by rank; 0: none
+        self._grouped = array("b")  # by rank, whether it goes with a group
         self._ties, self._names = _Keys(), _Keys()
 
     def add(self, document: Document) -> None:
@@ -60,11 +64,14 @@ class Links:
         for name in (document.parent, *document.duplicates.split("\n")):
             if name:
                 self._ties.add(rank, "name", name)
-        if document.group and self._settings.split_by == "group":
+        grouped = bool(document.group) and self._settings.split_by == "group"
+        self._grouped.append(grouped)
+        if grouped:
             self._ties.add(rank, "group", document.group)
 
     def place(self, found: Components, ids: Hashes) -> Placed:
-        """Return the splits; ``found`` holds the near-duplicates, and then the ties as well."""
+        """Return the splits; ``found`` holds the near-duplicates, and may be given the ties too."""
+        found = self._tied(found)
         ties, names = self._ties.arrays(), self._names.arrays()
         spoken_of = np.isin(names[0], ties[0])  # a name alone ties nothing: many may be "README"
         found.join_equal(
@@ -81,6 +88,28 @@ class Links:
             drawn = draw(f"{int(smallest[root]):016x}", self._settings)
             splits[root] = said[root] or SPLITS.index(drawn)
         return Placed(roots, splits[roots])
+
+    def _tied(self, found: Components) -> Components:
+        """Return what near-duplicates tie: all that has no group which is kept whole."""
+        grouped = np.array(self._grouped, dtype=bool)
+        if not grouped.any():
+            return found
+        alone = np.flatnonzero(~grouped)
+        tied = Components(len(grouped))
+        tied.join_equal(found.roots()[alone].astype(np.uint64), alone)
+        return tied
+
+
+def standing(clusters: Places, splits: NDArray[np.int8]) -> Places:
+    """Return by rank the piece that stands for its cluster: of those held out furthest the first.
+
+    ``clusters`` are the roots of the near-duplicates, ``splits`` numbers in ``SPLITS``, by rank.
+    """
+    order = np.lexsort((np.arange(len(clusters)), -splits, clusters))
+    first = np.unique(clusters[order], return_index=True)[1]
+    inverse = np.unique(clusters, return_inverse=True)[1]
+    chosen: Places = order[first][inverse]
+    return chosen
 
 
 def gold_links(pairs: Iterable[GoldPair]) -> GoldLinks:

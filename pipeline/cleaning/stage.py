@@ -35,10 +35,11 @@ STAGE: Final = "clean"
 
 
 class Groups(NamedTuple):
-    """By rank: the piece that stands for it, first for the same words, then for the meaning."""
+    """By rank: its cluster, by the same words and by the meaning too, and what stands for that."""
 
     near: Places
     clusters: Places
+    standing: Places
     placed: splits.Placed
 
 
@@ -94,7 +95,8 @@ def grouped(
     for piece in spool.pieces():
         if not piece.reason:
             links.add(piece.document)
-    return Groups(near, clusters, links.place(found, order.ids))
+    placed = links.place(found, order.ids)
+    return Groups(near, clusters, splits.standing(clusters, placed.splits), placed)
 
 
 def write(draft: Draft, spool: Spool, order: Order, groups: Groups) -> dict[str, Any]:
@@ -148,7 +150,7 @@ def _refused(piece: Piece) -> Dropped:
 def _repeated(
     piece: Piece, rank: int, spool: Spool, order: Order, groups: Groups
 ) -> Dropped | None:
-    root = int(groups.clusters[rank])
+    root = int(groups.standing[rank])
     if root == rank:
         return None
     if order.ids[rank] == order.ids[root]:
@@ -177,7 +179,7 @@ def _counts(tidier: Tidier) -> dict[str, Any]:
 def _components(spool: Spool, order: Order, groups: Groups) -> dict[str, Any]:
     """Return how many clusters and components there are, and which components are large."""
     sizes = np.bincount(groups.clusters)
-    kept = groups.placed.roots[np.unique(groups.clusters)]
+    kept = groups.placed.roots[np.unique(groups.standing)]
     large = [
         {
             "documents": size,

@@ -198,10 +198,11 @@ def _funnel(summaries: Summaries) -> list[dict[str, Any]]:
     collect, clean, mine, curate, train = (
         summaries.get(name, {}) for name in ("collect", "clean", "mine", "curate", "train")
     )
+    found = collect.get("documents", 0) + sum(collect.get("dropped", {}).values())
     mined = mine.get("pairs", 0) + sum(mine.get("dropped", {}).values())
     written = summaries.get("label", {}).get("generated", {})
     steps = [
-        ("collect", "documents", collect.get("documents"), collect.get("documents"), {},
+        ("collect", "documents", found, collect.get("documents"), collect.get("dropped", {}),
          collect.get("licences", {})),
         ("clean", "documents", clean.get("chunks", clean.get("in")), clean.get("kept"),
          clean.get("dropped", {}), clean.get("splits", {})),

@@ -86,6 +86,8 @@ def refresh(settings: CollectSettings, shelf: Path) -> None:
     if problem and not any(parts.rows_of(folder)):
         message = f"collect.path: the data set {settings.path} cannot be read: {problem}"
         raise InputError(message)
+    if problem:
+        log.warning("the data set %s is read as far as it came: %s", settings.path, problem)
     write_atomically(_place(settings, shelf), fetched.model_dump_json(indent=1))
     if known and known.folder != name:
         shutil.rmtree(shelf / known.folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -12,6 +13,8 @@ from pipeline.errors import NotEnoughText
 from pipeline.progress import Progress
 from pipeline.records import Document, Dropped, by_frequency
 from pipeline.sources import shelf, source
+
+log = logging.getLogger(__name__)
 
 
 class Collected(NamedTuple):
@@ -33,6 +36,8 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
         found = write(draft, source(name).read(config.collect, shelf(name)))
         if not found.licences:
             raise NotEnoughText(_nothing(config, found))
+        if found.reasons:
+            log.info("left out: %s", _listed(found))
         draft.write_json(
             {
                 "source": name,
@@ -66,7 +71,10 @@ def write(draft: Draft, things: Iterable[Document | Dropped]) -> Collected:
 
 def _nothing(config: DomainConfig, found: Collected) -> str:
     where = f" at {config.collect.path}" if config.collect.path else ""
-    listed = ", ".join(f"{reason} {count}" for reason, count in by_frequency(found.reasons).items())
     first = found.first
-    why = f" ({listed}; first: {first.record_id}: {first.detail})" if first else ""
+    why = f" ({_listed(found)}; first: {first.record_id}: {first.detail})" if first else ""
     return f"the source {config.collect.source}{where} holds no documents{why}"
+
+
+def _listed(found: Collected) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in by_frequency(found.reasons).items())

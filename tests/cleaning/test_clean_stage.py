@@ -275,3 +275,27 @@ def test_what_comes_in_is_kept_or_dropped(texts: list[str], words: int, limit: f
     assert len({row.cluster for row in found.kept}) == len(found.kept)
     assert [row.name for row in found.kept] == sorted(row.name for row in found.kept)
     assert all(drop.reason for drop in found.dropped)
+
+
+def test_what_a_bot_wrote_everywhere_makes_no_repositories_one(
+    store: Store, document: Make
+) -> None:
+    bot = "This issue lists the updates that the bot has found here."
+    groups = [f"owner/{number}" for number in range(20)]
+    documents = [document(bot[: None if g else -1], f"{groups[g]}#0", group=groups[g])
+                 for g in range(20)]  # fmt: skip
+    documents += [
+        document(f"The {word} number {n} of {group} does not open any more.", f"{group}#{n}",
+                 group=group)
+        for group in groups for n, word in enumerate(["door", "window", "lid"], start=1)
+    ]  # fmt: skip
+    found = cleaned(store, documents, split_by="group", test_fraction=0.5, near_duplicate=0.99)
+    where = defaultdict(set)
+    for one in found.kept:
+        where[one.group].add(one.split)
+    assert all(len(splits) == 1 for splits in where.values())
+    assert set.union(*where.values()) == {"train", "test"}
+    kept = [one for one in found.kept if "bot" in one.text]
+    assert [one.split for one in kept] == ["test"]
+    assert count_reasons(found.dropped) == {"exact_duplicate": 18, "near_duplicate": 1}
+    assert found.summary["chunks"] == len(found.kept) + len(found.dropped)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.cleaning.components import Components
-from pipeline.cleaning.splits import SPLITS, Links, Placed, draw, large
+from pipeline.cleaning.splits import SPLITS, Links, Placed, draw, large, standing
 from pipeline.config import parse
 from pipeline.errors import ConfigError
 from pipeline.gold import GoldPair
@@ -165,6 +165,26 @@ def test_a_group_is_in_one_split_as_a_whole_only_where_asked_for(document: Make)
     assert set(found) == {"train", "test"}
     apart = splits(documents, settings=HALF)
     assert any(len(set(apart[at : at + 4])) == 2 for at in range(0, 120, 4))
+
+
+def test_what_stands_in_many_groups_ties_none_that_are_kept_whole(document: Make) -> None:
+    documents = [document("The same.", group=f"site {g}") for g in range(3)]
+    documents += [document("The same."), document("The same."), document("Another.")]
+    near = [(0, other) for other in range(1, 5)]
+    by_group = NEVER.model_copy(update={"split_by": "group"})
+    assert placed(documents, settings=by_group, near=near).roots.tolist() == [0, 1, 2, 3, 3, 5]
+    assert placed(documents, near=near).roots.tolist() == [0, 0, 0, 0, 0, 5]
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), max_size=20))
+def test_of_a_cluster_stands_the_first_of_those_held_out_furthest(
+    rows: list[tuple[int, int]],
+) -> None:
+    first = {cluster: rows.index((cluster, split)) for cluster, split in sorted(rows)}
+    roots = {cluster: [one for one, _ in rows].index(cluster) for cluster, _ in rows}
+    clusters = np.array([roots[cluster] for cluster, _ in rows], dtype=np.int64)
+    found = standing(clusters, np.array([split for _, split in rows], dtype=np.int8))
+    assert found.tolist() == [first[cluster] for cluster, _ in rows]
 
 
 def test_components_of_more_than_a_twentieth_are_large_the_largest_first() -> None:

@@ -73,7 +73,8 @@ def summaries(*, gold: bool) -> dict[str, dict[str, Any]]:
         for i, s in enumerate(steps)
     ]  # fmt: skip
     return {
-        "collect": {"source": "python_docs", "documents": 6_412, "licences": {"PSF-2.0": 6_412}},
+        "collect": {"source": "python_docs", "documents": 6_412, "licences": {"PSF-2.0": 6_412},
+                    "dropped": {"no_text": 41, "not_text": 1_207}},
         "clean": {
             "in": 6_412, "kept": 4_655, "clusters": 4_655,
             "dropped": {"too_short": 1_022, "exact_duplicate": 507, "near_duplicate": 198,

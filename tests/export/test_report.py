@@ -20,6 +20,7 @@ from scipy import stats
 
 from pipeline.artifacts import Store
 from pipeline.evaluation import strength
+from pipeline.evaluation.measure import MeasuredPair
 from pipeline.export import gold_view, plot_style, rendering, report, report_data
 from pipeline.runs import RunRecord
 from pipeline.sections import CurateSettings
@@ -178,6 +179,29 @@ def test_a_text_is_data_and_never_markup(
     assert any(attack in row["sentence1"] + row["sentence2"] for row in moved)
 
 
+def test_of_a_long_text_that_moved_the_beginning_is_shown(
+    written: Callable[..., Artifacts], tmp_path: Path
+) -> None:
+    artifacts = written()
+    store, reference = artifacts.store, artifacts.references["evaluate"]
+    long = [
+        pair.model_copy(update={"sentence1": f"{pair.sentence1}{' and so on' * 500}"})
+        for pair in store.rows(reference, MeasuredPair)
+    ]
+    with store.create("evaluate") as draft:
+        draft.write_json(store.json(reference))
+        draft.write_rows(long, MeasuredPair)
+    artifacts.references["evaluate"] = draft.reference
+    text, data = write(artifacts, tmp_path)
+
+    moved = data["gold"]["towards"] + data["gold"]["away"]
+    assert moved
+    assert all(row["sentence1"].endswith(" and so on" * 500) for row in moved)
+    shown = re.findall(r"<blockquote>(.*?)</blockquote>", text, re.DOTALL)
+    assert max(map(len, map(html.unescape, shown))) <= 401
+    assert sum(one.endswith("…") for one in shown) == len(moved)
+
+
 def test_names_in_plots_and_settings_are_escaped_too(
     written: Callable[..., Artifacts], tmp_path: Path
 ) -> None:
@@ -214,6 +238,7 @@ def test_the_page_holds_what_the_json_holds(written_report: tuple[str, dict[str,
     for step in data["funnel"]:
         for reason, count in step["dropped"].items():
             assert f"{reason.replace('_', ' ')} −{count:,}" in page.text
+    assert data["funnel"][0]["dropped"] == {"not_text": 1_207, "no_text": 41}
 
 
 def test_the_labels_are_shown_with_what_they_are_worth(page: Page) -> None:
@@ -412,6 +437,17 @@ print(sorted({"torch", "transformers", "matplotlib", "sklearn", "prefect"} & set
     )
 
     assert shown.stdout.strip() == "[]"
+
+
+def test_where_no_dev_pair_ranks_the_strengths_the_rule_says_so(
+    written: Callable[..., Artifacts], tmp_path: Path
+) -> None:
+    artifacts = written()
+    change(artifacts, "evaluate", lambda found: found["strength"].update(domain_pairs=0))
+    text = Page(write(artifacts, tmp_path)[0]).text
+
+    assert "No dev pairs of the domain rank the others; of them the one nearest 1 is taken." in text
+    assert "on 0 dev pairs" not in text
 
 
 def test_the_page_states_the_rule_of_strengths_with_its_own_numbers(

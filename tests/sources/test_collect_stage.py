@@ -35,6 +35,20 @@ def test_a_licence_that_is_not_given_is_counted_as_not_stated(store: Store, tmp_
     assert summary["licences"] == {"not stated": 1}
 
 
+def test_what_is_left_out_is_said_with_its_reasons(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "a.txt").write_text("Text.")
+    stage.run({}, config_for(texts), store)
+    assert "left out" not in caplog.text
+    (texts / "b.txt").write_bytes(bytes(range(256)) * 8)
+    stage.run({}, config_for(texts), store)
+    assert "left out: binary 1" in caplog.text
+
+
 def test_an_empty_source_is_an_error_and_leaves_no_artefact(store: Store, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text\n")
     with pytest.raises(NotEnoughText, match=r"source files at .*a\.csv holds no documents"):

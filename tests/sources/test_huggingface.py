@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on_after_the_parts_it_had(
 
 @pytest.mark.usefixtures("written")
 def test_a_data_set_that_breaks_off_is_read_up_to_there_and_says_so(
-    folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     chosen, shelf = settings(folder), tmp_path / "shelf"
     good = folder / "data" / "train-00000-of-00001.parquet"
@@ -135,6 +135,7 @@ def test_a_data_set_that_breaks_off_is_read_up_to_there_and_says_so(
     assert isinstance(last, Dropped)
     assert last.reason == "cut_off"
     assert "Parquet" in last.detail
+    assert "is read as far as it came" in caplog.text
     (folder / "data" / "train-00001-of-00002.parquet").unlink()
     assert len(texts(chosen, shelf)) == 25
 

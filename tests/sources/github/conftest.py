@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,26 +11,19 @@ import pytest
 from pipeline.records import Document, Dropped
 from pipeline.sections import CollectSettings, GitHubSettings
 from pipeline.sources import github
+from tests.sources.github.running import CHECKOUT, RunningHub, at, start
 
-CHECKOUT: Final = Path(__file__).resolve().parents[3]
+__all__ = ["CHECKOUT", "TOKEN", "Hub", "at", "issues"]
+
 TOKEN: Final = "TEST_GITHUB_TOKEN"  # noqa: S105 - the name of a variable
 
 
-class Hub:
+class Hub(RunningHub):
     """The running server, and the source pointed at it."""
 
     def __init__(self, port: int, shelf: Path) -> None:
-        self.port, self.shelf = port, shelf
-        self.url = f"http://127.0.0.1:{port}"
-
-    def holds(self, repositories: dict[str, Any], **more: Any) -> None:
-        """Set what the server holds; what it was asked is forgotten."""
-        self._ask("PUT", "/control/state", {"repositories": repositories, **more})
-
-    def asked(self) -> list[dict[str, Any]]:
-        """Return what was asked since the state was set."""
-        found: list[dict[str, Any]] = self._ask("GET", "/control/asked")
-        return found
+        super().__init__(port)
+        self.shelf = shelf
 
     def settings(self, *repositories: str, **more: Any) -> CollectSettings:
         hub = {"repositories": repositories, "base_url": self.url, "token": TOKEN, **more}
@@ -54,24 +42,11 @@ class Hub:
         documents = {one.name: one for one in found if isinstance(one, Document)}
         return documents, {one.record_id: one.reason for one in found if isinstance(one, Dropped)}
 
-    def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        with closing(connection):
-            connection.request(method, path, json.dumps(body) if body is not None else None)
-            return json.loads(connection.getresponse().read())
-
 
 @pytest.fixture(scope="session")
 def hub_port() -> Iterator[int]:
-    command = [sys.executable, "-m", "tests.sources.github"]
-    with subprocess.Popen(
-        command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
+    with start() as running:
+        yield running.port
 
 
 @pytest.fixture
@@ -81,11 +56,6 @@ def hub(hub_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     running = Hub(hub_port, tmp_path / "shelf")
     running.holds({})
     return running
-
-
-def at(second: int) -> str:
-    """Return a time of change."""
-    return f"2024-05-01T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
 
 
 def issues(count: int, *, start: int = 1) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from flows import planning
 from pipeline import gold
 from pipeline.config import load, parse
 from pipeline.gold import GoldPair
-from pipeline.records import pair_id
+from pipeline.records import Document, pair_id, text_id
 from pipeline.settings import HOME_VARIABLE
 from tests.sources.github.conftest import CHECKOUT, TOKEN, Hub, at
 
@@ -104,6 +104,20 @@ def test_a_source_that_knows_no_duplicates_is_one_line(tmp_path: Path) -> None:
     assert ran.returncode == 3
     assert "no two of the 1 documents are called duplicates" in ran.stderr
     assert not (tmp_path / "gold.csv").exists()
+
+
+def test_gold_texts_are_without_the_template_that_clean_takes_from_the_others() -> None:
+    documents = [
+        Document(
+            id=text_id(f"{n}"), name=f"a/b#{n}", source="github", group="a/b", title=f"Title {n}",
+            text=f"What happens?\n\nThe {word} does not open. Ask {word}@example.org.",
+        )
+        for n, word in enumerate(["door", "window", "lid", "box", "book", "gate", "eye"])
+    ]  # fmt: skip
+    found = making.tidied(documents, parse({"domain": "x"}))
+    assert found[1].text == "The window does not open. Ask [email]."
+    kept = making.tidied(documents, parse({"domain": "x", "clean": {"boilerplate_share": 1}}))
+    assert kept[1].text == "What happens?\n\nThe window does not open. Ask [email]."
 
 
 def test_any_text_comes_back_from_the_file_as_it_was(tmp_path: Path) -> None:
