@@ -39,7 +39,7 @@ WAYS: Final = (
     Way("sentence-transformers", "adapter", "f32", 0.9999),
     Way("peft", "adapter", "f32", 0.9999),
     Way("onnx", "merged", "f32", 0.999),
-    Way("onnx", "merged", "int8", None),
+    Way("onnx", "merged", "int8", 0.98),
     Way("gguf", "merged", "f32", 0.999),
     Way("gguf", "merged", "f16", 0.999),
     Way("gguf", "merged", "q8_0", None),

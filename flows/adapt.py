@@ -27,7 +27,7 @@ from prefect.serializers import JSONSerializer
 from prefect.settings import get_current_settings
 from prefect.utilities.urls import url_for
 
-from flows import secret_blocks
+from flows import reporting, secret_blocks
 from pipeline import config as configuration
 from pipeline import graph, runs
 from pipeline.artifacts import IndexEntry, Reference, Store
@@ -200,20 +200,9 @@ def _conclude(record: RunRecord, references: Mapping[str, Reference]) -> RunReco
         record = runs.link(record, store.path(references["publish"]))
     record = runs.finish(record, "partial" if record.partial else "completed")
     if "publish" in references:
-        record = _reported(record, references, store)
+        record = reporting.write(record, references, store)
     _show(record)
     return record
-
-
-def _reported(record: RunRecord, references: Mapping[str, Reference], store: Store) -> RunRecord:
-    """Write the report of a run, or of what a failed one reached."""
-    from flows import learning_curve  # noqa: PLC0415 - it runs this flow
-    from pipeline.export import report  # noqa: PLC0415 - draws plots, which loads much
-
-    trained = references.get("train")
-    curve = learning_curve.of_model(trained.digest) if trained else None
-    place = report.write(record, dict(references), store, runs.folder(record.id), curve)
-    return runs.save(record, report=str(place))
 
 
 def _give_up(run_id: str, error: BaseException) -> None:
@@ -223,9 +212,8 @@ def _give_up(run_id: str, error: BaseException) -> None:
     if failed:
         _show(record)
         store = Store(home())
-        found = {row.stage: store.lookup(row.key) for row in record.stages}
-        reached = {name: entry.reference for name, entry in found.items() if entry}
-        log.info("what it reached: %s", _reported(record, reached, store).report)
+        written = reporting.write(record, reporting.reached(record, store), store)
+        log.info("what it reached: %s", written.report)
 
 
 def _show(record: RunRecord) -> None:

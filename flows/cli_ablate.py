@@ -92,8 +92,10 @@ def learning_curve(  # noqa: PLR0913 - options of a command line
     prepared = curves.prepare(asked)
     if _agreed(prepared.plan, len(asked.shares), yes=yes, only=plan):
         found = curves.run(prepared, ephemeral=ephemeral, debug=debug)
-        folder = curves.write(found, out)
-        typer.echo(f"{curves.as_text(found)}\n\ncurve     {folder / curves.FILE}")
+        written = curves.write(found, out)
+        typer.echo(f"{curves.as_text(found)}\n\ncurve     {written.folder / curves.FILE}")
+        for place in written.reports:
+            typer.echo(f"report    {place}")
 
 
 def _agreed(plan: Plan, rows: int, *, yes: bool, only: bool) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from flows import ablation, listing, planning, pricing, trial_plan, trial_run
+from flows import ablation, listing, planning, pricing, reporting, trial_plan, trial_run
 from flows.trial_plan import Domain, Plan
 from flows.trial_run import Outcome
 from pipeline import runs
@@ -27,7 +26,6 @@ from pipeline.trials.grid import Trial
 
 KIND: Final = "learning-curve"
 FILE: Final = "learning_curve.json"
-CURVES: Final = "curves"  # in the folder of trials: a curve by the digest of the model it ends at
 AHEAD: Final = (0.25, 1.0)  # how many more labels are looked at, in times those there are
 
 
@@ -189,36 +187,22 @@ def _with_pairs(config: DomainConfig, pairs: int) -> DomainConfig:
 # Writing down
 
 
-def write(found: Curve, out: Path | None) -> Path:
-    """Write the curve; return the folder.
+class Written(NamedTuple):
+    """The folder that a curve was written into, and the reports that tell of it now."""
 
-    It is written too beside every run whose model it ends at, and under the digest of that model,
-    where the report of a later run finds it.
+    folder: Path
+    reports: list[Path]
+
+
+def write(found: Curve, out: Path | None) -> Written:
+    """Write the curve, for people and for the reports of runs of the model that it ends at.
+
+    The report of a later run finds it too.
     """
     text = found.model_dump_json(indent=2) + "\n"
     folder = ablation.place(out, found.name)
     write_atomically(folder / FILE, text)
-    write_atomically(kept_at(found.model), text)
-    for record in runs.list_runs():
-        if any(row.stage == "train" and row.digest == found.model for row in record.stages):
-            write_atomically(runs.folder(record.id) / FILE, text)
-    return folder
-
-
-def kept_at(model: str) -> Path:
-    """Return where the curve that ends at the model with this digest is, if there is one."""
-    folder = home().root / ablation.FOLDER / CURVES
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{model}.json"
-
-
-def of_model(model: str) -> dict[str, Any] | None:
-    """Return the curve that ends at the model with this digest; None when there is none."""
-    place = kept_at(model)
-    if not place.is_file():
-        return None
-    found: dict[str, Any] = json.loads(place.read_text(encoding="utf-8"))
-    return found
+    return Written(folder, reporting.add_curve(found.model, text))
 
 
 def as_text(found: Curve) -> str:

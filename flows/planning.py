@@ -85,6 +85,7 @@ def stage_seconds(config: DomainConfig, kept: Sequence[Document]) -> dict[str, f
     asked = pairs + held["dev"]
     likelihood = asked * 2 * (2 * tokens + PROMPT_TOKENS) + 2 * asked * tokens
     search = config.evaluate.retrieval_texts + config.evaluate.retrieval_queries
+    labelled = min(pairs, len(config.mine.shares) * config.evaluate.strategy_pairs)
     learned = config.train.epochs * config.train.share * pairs * 2 * encoded * depth / TRAINING
     # The layers below the adapters run once per text, for base and adapted alike.
     below = 2 * asked * encoded * (1 - depth) / FORWARD
@@ -94,7 +95,7 @@ def stage_seconds(config: DomainConfig, kept: Sequence[Document]) -> dict[str, f
         "mine": min(len(kept), config.mine.texts) * encoded / FORWARD,
         "label": likelihood / FORWARD if "likelihood" in config.label.annotators else 1.0,
         "train": learned + below + dev,
-        "evaluate": (search + 2 * held["test"]) * encoded * (1 + depth) / FORWARD,
+        "evaluate": (search + 2 * (held["test"] + labelled)) * encoded * (1 + depth) / FORWARD,
     }
     again = AGAIN if config.mine.rounds == 2 else {}
     return {name: estimates.get(name, 0.0) * again.get(name, 1) for name in graph.STAGES}

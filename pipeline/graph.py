@@ -58,7 +58,7 @@ STAGES: Final[dict[str, Stage]] = {
               ("clean", "mine", "label"), ("gold",)),
         Stage("train", 3, "pipeline.training.stage", ("train", "encoder"), ("curate",),
               ("gold", "backbone"), ("clean",), ("leakage", "allow_leakage")),
-        Stage("evaluate", 4, "pipeline.evaluation.stage",
+        Stage("evaluate", 5, "pipeline.evaluation.stage",
               ("evaluate", "encoder", "leakage", "allow_leakage"),
               ("clean", "curate", "train"), ("gold", "backbone", "registered", "against")),
         Stage("publish", 4, "pipeline.export.stage", ("domain", "description", "collect"),

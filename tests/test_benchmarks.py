@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from benchmarks import _machine, _tables, spine_default_run
 from benchmarks._claims import BENCHMARKS
 from benchmarks._processes import Cost, Watch
-from benchmarks._record import Benchmark, Figure, Measurement, Result, load, store
+from benchmarks._record import RESULTS, Benchmark, Figure, Measurement, Result, load, store
 from pipeline import config, gold
 from pipeline.config import CHECKOUT
 from pipeline.errors import InputError, ResourceError
@@ -147,6 +147,11 @@ def test_the_page_is_made_from_what_is_stored() -> None:
 
 def test_stored_results_are_of_known_benchmarks() -> None:
     assert {result.name for result in _tables.stored()} <= set(BENCHMARKS)
+
+
+def test_a_result_is_stored_under_the_name_of_its_benchmark() -> None:
+    stored = {path.stem: load(path).name for path in RESULTS.glob("*.json")}
+    assert stored == {name: name for name in stored}
 
 
 def test_the_machine_is_described() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.encoder import Encoder, Vectors, cosine
-from pipeline.evaluation import binary, metrics
+from pipeline.evaluation import binary, groups, metrics
 from pipeline.evaluation.metrics import Floats, Places
 from pipeline.evaluation.resampling import Bootstrap
 from pipeline.evaluation.sets import EvaluationSet, PairSet, Role, SearchSet
@@ -164,6 +164,7 @@ def _search(given: SearchSet, systems: Systems, bootstrap: Bootstrap) -> Measure
         return compare_means(one, two, bootstrap)
 
     first, *rest = SEARCHES
+    one, two = (SEARCHES[first](found, given.relevant) for found in places)
     return Measured(
         name=given.name,
         role=given.role,
@@ -171,13 +172,14 @@ def _search(given: SearchSet, systems: Systems, bootstrap: Bootstrap) -> Measure
         measure=first,
         items=len(given.queries),
         texts=len(given.corpus),
-        found=compared(SEARCHES[first], places[0]),
+        found=compare_means(one, two, bootstrap),
         allowed_loss=0.0,
         further={name: compared(SEARCHES[name], places[0]) for name in rest},
         others={
             name: compared(SEARCHES[first], other.places(given))
             for name, other in systems.others.items()
         },
+        groups=groups.apart(given.groups, lambda own: compare_means(one[own], two[own], bootstrap)),
     )
 
 

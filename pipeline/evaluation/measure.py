@@ -13,6 +13,7 @@ from pipeline.evaluation.resampling import Bootstrap
 from pipeline.evaluation.sets import EvaluationSet, PairSet
 from pipeline.evaluation.significance import holm
 from pipeline.evaluation.slices import slices
+from pipeline.evaluation.strategies import by_strategy
 from pipeline.evaluation.verdict import decide
 from pipeline.records import Record, pair_id
 from pipeline.sections import EvaluateSettings
@@ -49,14 +50,19 @@ class Measurement(NamedTuple):
 
 
 def measure(
-    models: Models, sets: Sequence[EvaluationSet], settings: EvaluateSettings
+    models: Models,
+    sets: Sequence[EvaluationSet],
+    settings: EvaluateSettings,
+    labelled: PairSet | None = None,
 ) -> Measurement:
     """Compare models on evaluation sets; the first set of the domain carries the verdict.
 
-    Sets of fewer than ten pairs are left out, with a note: there is no figure worth stating.
+    Sets of fewer than ten pairs are left out, with a note: there is no figure worth stating. Pairs
+    that were trained on, ``labelled``, are looked at by mining strategy, and nothing rests on them.
     """
     usable = [one for one in sets if not (isinstance(one, PairSet) and _size(one) < FEWEST_PAIRS)]
-    texts = list(dict.fromkeys(text for one in usable for text in one.texts))
+    looked_at = [*usable, labelled] if labelled and labelled.pairs else usable
+    texts = list(dict.fromkeys(text for one in looked_at for text in one.texts))
     systems = Systems(
         Lookup(models.base, texts, "encode with base"),
         Lookup(models.adapted, texts, "encode with adapted"),
@@ -74,6 +80,7 @@ def measure(
         "sets": [one.model_dump() | {"about": about(one)} for one in found],
         "labels": NAMES,
         "slices": slices(scored, systems) if scored else {},
+        "strategies": by_strategy(labelled, systems, bootstrap) if labelled else {},
         "changes": changes(aim, systems, settings),
         "confidence": settings.confidence,
         "verdict": verdict.word,

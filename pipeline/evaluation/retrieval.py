@@ -53,7 +53,8 @@ def build(documents: Sequence[Document], settings: EvaluateSettings) -> Task:
     """Return the search task of held-out ``documents``, taken in an order that the seed decides.
 
     Two documents with the same first sentence are one query with two answers. When the answers do
-    not fill the corpus, leads of further documents do.
+    not fill the corpus, leads of further documents do. The group of a query is where its first
+    document comes from: the repository or site where that is known, else the source.
 
     Raises:
         NotEnoughText: when fewer than ten queries can be made.
@@ -61,12 +62,12 @@ def build(documents: Sequence[Document], settings: EvaluateSettings) -> Task:
     ordered = sorted(documents, key=lambda document: digest_of(str(settings.seed), document.id))
     corpus = _Corpus(settings.retrieval_texts)
     answers: dict[str, set[int]] = {}
-    wording: dict[str, str] = {}
-    for query, answer in _views(ordered):
-        row = corpus.row(answer)
+    asked: dict[str, _View] = {}
+    for view in _views(ordered):
+        row = corpus.row(view.answer)
         if row is not None:
-            answers.setdefault(text_id(query), set()).add(row)
-            wording.setdefault(text_id(query), query)
+            answers.setdefault(text_id(view.query), set()).add(row)
+            asked.setdefault(text_id(view.query), view)
     _require(len(answers), len(documents))
     answering = len(corpus.texts)
     _fill(corpus, ordered, answers)
@@ -74,19 +75,26 @@ def build(documents: Sequence[Document], settings: EvaluateSettings) -> Task:
     search = SearchSet(
         NAME,
         "domain",
-        tuple(wording[key] for key in chosen),
+        tuple(asked[key].query for key in chosen),
         tuple(corpus.texts),
         tuple(dict.fromkeys(sorted(answers[key]), 1) for key in chosen),
+        groups=tuple(asked[key].source for key in chosen),
     )
     return Task(search, len(corpus.texts) - answering, _notes(len(corpus.texts)))
 
 
-def _views(documents: Iterable[Document]) -> Iterator[tuple[str, str]]:
+class _View(NamedTuple):
+    query: str
+    answer: str
+    source: str
+
+
+def _views(documents: Iterable[Document]) -> Iterator[_View]:
     for document in documents:
         query, answer = first_and_rest(document.text, MAX_WORDS)
         query = lead(query, MAX_WORDS)
         if len(query.split()) >= QUERY_WORDS and len(answer.split()) >= ANSWER_WORDS:
-            yield query, answer
+            yield _View(query, answer, document.group or document.source)
 
 
 def _fill(corpus: _Corpus, documents: Iterable[Document], answers: dict[str, set[int]]) -> None:

@@ -73,6 +73,7 @@ class SearchSet(NamedTuple):
     relevant: tuple[Mapping[int, int], ...]  # corpus row -> grade, 1 or more
     excluded: tuple[frozenset[int], ...] = ()  # rows that a query must not find; (): none
     allowed_loss: float | None = None
+    groups: tuple[str, ...] = ()  # of each query, measured apart too; (): none
 
     @property
     def texts(self) -> Iterator[str]:
@@ -142,8 +143,11 @@ def _pair(row: Row, settings: SetSettings, where: str) -> SetPair:
     if not (isinstance(first, str) and isinstance(second, str) and first and second):
         message = f"{where}: needs two texts"
         raise InputError(message)
-    group = str(row.get(settings.group) or "") if settings.group else ""
-    return SetPair(first, second, scaled, group)
+    return SetPair(first, second, scaled, _group(row, settings))
+
+
+def _group(row: Row, settings: SetSettings) -> str:
+    return str(row.get(settings.group) or "") if settings.group else ""
 
 
 def _value(row: Row, names: Sequence[str], where: str) -> Any:  # noqa: ANN401 - of any table
@@ -209,6 +213,7 @@ def _search(name: str, folder: Path, settings: SetSettings) -> SearchSet:
         tuple(relevant[key] for key in asked),
         excluded if any(excluded) else (),
         settings.allowed_loss,
+        tuple(_group(queries[key], settings) for key in asked) if settings.group else (),
     )
 
 

@@ -14,7 +14,7 @@ from pipeline import gold, leakage, registered
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig
 from pipeline.encoder.cache import VectorCache
-from pipeline.evaluation import retrieval, sets, strength
+from pipeline.evaluation import retrieval, sets, strategies, strength
 from pipeline.evaluation.measure import MeasuredPair, Models, measure
 from pipeline.evaluation.resampling import Bootstrap
 from pipeline.evaluation.retrieval import Task
@@ -52,7 +52,8 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
     """
     given = measuring(config)
     held_out = leakage.held_out(store.batches(inputs["clean"], Document))
-    trained = Trained(store.rows(inputs["curate"], LabeledPair), config.leakage.near_duplicate)
+    pairs = store.rows(inputs["curate"], LabeledPair)
+    trained = Trained(pairs, config.leakage.near_duplicate)
     others = [*leakage.gold_texts(given.gold), *_texts(given, config)]
     report = leakage.check(trained, held_out, others)
     leakage.refuse(report, config)
@@ -62,7 +63,8 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
         swept = _swept(place, given, config, store)
         encoders = _encoders(_at(swept, place, Path(aside), store), config, store)
     models = Models(encoders.base, encoders.adapted, encoders.others)
-    found = measure(models, in_order(given, task), config.evaluate)
+    labelled = strategies.labelled(pairs, config.evaluate.strategy_pairs)
+    found = measure(models, in_order(given, task), config.evaluate, labelled)
     if config.leakage.embedding != "off":
         views = [row for row in leakage.views(held_out) if row.text in encoders.base.vectors]
         texts = [*views, *others]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipeline.artifacts import Reference, Store
 from pipeline.errors import ArtifactError
-from pipeline.export import advice, gold_view, label_view, score_view
+from pipeline.export import advice, gold_view, label_view, parts_view, score_view
 
 if TYPE_CHECKING:
     from pipeline.runs import RunRecord
@@ -84,7 +84,7 @@ def _measured(
         "strength": evaluation.get("strength", {}),
         "scores": score_view.scores(changes, pairs),
         "saturation": score_view.saturation(changes, training),
-        "parts": score_view.parts(evaluation.get("slices", {})),
+        "parts": parts_view.parts(evaluation),
         "gold": gold,
     }
 

@@ -171,24 +171,3 @@ def pulled(norms: Sequence[Row]) -> str:
 
 def _times(ratio: float) -> str:
     return f"{number(ratio, 2 if ratio < 10 else 0)} times"
-
-
-def parts(slices: Mapping[str, Sequence[Row]]) -> list[dict[str, Any]]:
-    """Return the thirds of the set by each thing they were sorted by, with names and changes."""
-    found = []
-    for by, rows in slices.items():
-        share = by.startswith("share")
-        found.append({"by": by, "rows": [
-            {**row, "label": _range(row, share=share), "difference": _difference(row)}
-            for row in rows
-        ]})  # fmt: skip
-    return found
-
-
-def _range(row: Row, *, share: bool) -> str:
-    ends = [percent(row[end], 0) if share else f"{row[end]:g}" for end in ("from", "to")]
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
-
-
-def _difference(row: Row) -> float | None:
-    return None if row["base"] is None else row["adapted"] - row["base"]

@@ -100,7 +100,9 @@ class SetSettings(Section):
     )
     kind: Literal["auto", "graded", "binary", "retrieval"] = "auto"
     split: str = Field("", description="rows whose column split says so; empty: all")
-    group: str = Field("", description="column of sub-sets that are measured apart too")
+    group: str = Field(
+        "", description="column (of a search: of its queries) of sub-sets that are measured apart"
+    )
     max_score: float = Field(1.0, gt=0, description="the score that means same meaning")
     allowed_loss: float | None = Field(
         None, ge=0, description="loss that still ships; empty: evaluate.allowed_loss"
@@ -135,6 +137,9 @@ class EvaluateSettings(Section):
     )
     retrieval_texts: int = Field(1_000, ge=10)
     retrieval_queries: int = Field(400, ge=10)
+    strategy_pairs: int = Field(
+        60, ge=0, description="labelled pairs of each mining strategy that are looked at; 0: none"
+    )
     resamples: int = Field(10_000, ge=100)
     confidence: float = Field(0.95, gt=0.5, lt=1.0)
     allowed_loss: float = Field(

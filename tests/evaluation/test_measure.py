@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from pipeline.artifacts import Store
 from pipeline.config import DomainConfig
 from pipeline.encoder import Encoder, Vectors
 from pipeline.errors import LeakageError
-from pipeline.evaluation import retrieval, sets, stage
+from pipeline.evaluation import retrieval, sets, stage, strategies
 from pipeline.evaluation.measure import MeasuredPair, Measurement, Models, measure
 from pipeline.evaluation.sets import PairSet, SetPair
 from pipeline.evaluation.stage import Measuring
@@ -281,3 +282,84 @@ def test_the_stage_finds_leakage_before_it_loads_a_model(tmp_path: Path) -> None
 
     with pytest.raises(LeakageError, match=r"held-out document 'f0' gave 'One\."):
         stage.run(inputs, DomainConfig(domain="here"), store)
+
+
+def labelled(count: int) -> list[LabeledPair]:
+    """Return pairs of which those of "dense" follow their words, those of "random" do not."""
+    pairs = []
+    for number, pair in enumerate(gold_pairs(count)):
+        strategy = ("dense", "random", "lexical")[number // 9 % 3]
+        score = pair.score if strategy == "dense" else (number * 7 % 11) / 10
+        pairs.append(
+            LabeledPair(id=pair.id, sentence1=f"Say {pair.sentence1}", sentence2=pair.sentence2,
+                        score=score, strategy=strategy, split="train", document1="a",
+                        document2="b")
+        )  # fmt: skip
+    return pairs
+
+
+def test_labelled_pairs_are_looked_at_by_strategy_and_decide_nothing() -> None:
+    pairs = [pair for pair in labelled(270) if pair.strategy != "lexical"] + labelled(27)[18:]
+    given = Measuring(gold_pairs(90), [], [])
+    models, task = (
+        Models(BlindEncoder(), WordEncoder(), {}),
+        retrieval.build(documents(60), SETTINGS),
+    )
+    beside = strategies.labelled(pairs, 40)
+    found = measure(models, stage.in_order(given, task), SETTINGS, beside).summary
+    without = measure(models, stage.in_order(given, task), SETTINGS).summary
+
+    dense, random = (found["strategies"][name] for name in ("dense", "random"))
+    chosen = [pair for pair in beside.pairs if pair.group == "random"]
+    vectors = (
+        WordEncoder().encode(side) for side in zip(*(pair[:2] for pair in chosen), strict=True)
+    )
+    cosines = np.einsum("nd,nd->n", *vectors)
+    slow = spearmanr(cosines, [pair.score for pair in chosen]).statistic
+    assert dense["items"] == random["items"] == 40
+    assert dense["adapted"] > 0.99
+    assert random["adapted"] == pytest.approx(slow)
+    assert dense["low"] > 0 > random["low"]
+    assert found["strategies"]["lexical"] == {"items": 9}  # counted, too few for a figure
+    assert found | {"strategies": {}} == without
+
+
+def test_labels_that_are_all_the_same_give_no_figure() -> None:
+    pairs = [pair.model_copy(update={"score": 0.5}) if pair.strategy == "random" else pair
+             for pair in labelled(270)]  # fmt: skip
+    models = Models(BlindEncoder(), WordEncoder(), {})
+    gold = sets.of_gold("gold", "domain", gold_pairs(18))
+    found = measure(models, [gold], SETTINGS, strategies.labelled(pairs, 60)).summary
+
+    assert found["strategies"]["random"] == {"items": 60}
+
+
+def test_queries_are_measured_by_where_they_come_from() -> None:
+    found = documents(80)
+    places = ["big"] * 40 + ["small"] * 5 + [""] * 35
+    sourced = [document.model_copy(update={"group": place})
+               for document, place in zip(found, places, strict=True)]  # fmt: skip
+    settings = SETTINGS.model_copy(update={"retrieval_texts": 80, "retrieval_queries": 80})
+    search = retrieval.build(sourced, settings).search
+    summary = measure(Models(BlindEncoder(), WordEncoder(), {}), [search], settings).summary
+    (row,) = summary["sets"]
+
+    assert {name: one["items"] for name, one in row["groups"].items()} == {
+        "big": 40, "here": 35, "small": 5,
+    }  # fmt: skip
+    assert row["groups"]["big"]["adapted"] == pytest.approx(1.0)
+    assert row["groups"]["small"].keys() == {"items"}
+    parts = [place for place in range(80) if search.groups[place] == "big"]
+    alone = search._replace(
+        queries=tuple(search.queries[place] for place in parts),
+        relevant=tuple(search.relevant[place] for place in parts),
+        groups=(),
+    )
+    (own,) = measure(Models(BlindEncoder(), WordEncoder(), {}), [alone], settings).summary["sets"]
+    assert row["groups"]["big"] == {
+        "items": 40, **{name: own["found"][name] for name in ("base", "adapted", "low", "high")},
+    }  # fmt: skip
+
+
+def test_one_source_alone_is_no_part() -> None:
+    assert of(compared(BlindEncoder(), WordEncoder()), "held-out text")["groups"] == {}

@@ -76,6 +76,16 @@ def test_equal_first_sentences_are_one_query_with_two_answers() -> None:
     }  # fmt: skip
 
 
+def test_a_query_is_grouped_by_repository_or_site_and_else_by_source() -> None:
+    documents = [usable(n) for n in range(12)]
+    documents[3] = documents[3].model_copy(update={"group": "owner/name"})
+    search = retrieval.build(documents, settings()).search
+    groups = dict(zip(search.queries, search.groups, strict=True))
+
+    assert groups.pop("This is function number 3.") == "owner/name"
+    assert set(groups.values()) == {"here"}
+
+
 def test_equal_answers_are_one_text_of_the_corpus() -> None:
     same = [document(f"This is reader number {n}. It reads the same file again.") for n in (1, 2)]
     task = retrieval.build([*same, *(usable(n) for n in range(12))], settings())

@@ -149,6 +149,15 @@ def test_a_document_that_asks_does_not_find_itself(tmp_path: Path) -> None:
     assert found.excluded == (frozenset({0}), frozenset({2}))
 
 
+def test_queries_are_grouped_by_a_column_of_theirs(tmp_path: Path) -> None:
+    path = folder(tmp_path, "q0\td0\t1\nq2\td3\t1\n")
+    asked = [{"_id": f"q{n}", "text": f"title {n}", "forum": f"forum {n}"} for n in range(3)]
+    table(tmp_path, asked, "queries.jsonl")
+
+    assert search(path, group="forum").groups == ("forum 0", "forum 2")
+    assert search(path).groups == ()
+
+
 def test_ids_that_are_not_there_are_counted_and_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"name 2 document ids that are not there, such as 'd9'"):
         search(folder(tmp_path / "a", "q0\td9\t1\nq0\td0\t1\nq1\td8\t1\n"))

@@ -18,6 +18,9 @@ from pipeline.sections import EvaluateSettings
 
 PAIRS: Final = {"gold": 420, "duplicates": 160, "general": 180}
 QUERIES: Final = 200
+SOURCES: Final = ("an-owner/a_repository_with_a_long_name", "docs.example", "wiki.example",
+                  "docs.example")  # fmt: skip
+STRATEGIES: Final = {"same_document": 60, "random": 60, "title_body": 12}
 SETTINGS: Final = EvaluateSettings(resamples=500)
 WIDTH: Final = 24
 
@@ -73,8 +76,20 @@ def pair_sets(texts: Sequence[str], *, gold: bool) -> list[PairSet]:
 def search_set(texts: Sequence[str]) -> SearchSet:
     queries = tuple(f"Which one says: {texts[n % len(texts)][:30]} ({n})" for n in range(QUERIES))
     corpus = tuple(f"{texts[n % len(texts)]} [{n}]" for n in range(2 * QUERIES))
+    sources = tuple(SOURCES[n % 4] if n > 11 else "forum.example" for n in range(QUERIES))
     return SearchSet("held-out text", "domain", queries, corpus,
-                     tuple({n: 1} for n in range(QUERIES)))  # fmt: skip
+                     tuple({n: 1} for n in range(QUERIES)), groups=sources)  # fmt: skip
+
+
+def labelled(texts: Sequence[str]) -> PairSet:
+    """Return labelled pairs of three strategies, the last with too few for a figure."""
+    generator = np.random.default_rng(11)
+    names = [name for name, count in STRATEGIES.items() for _ in range(count)]
+    return PairSet("labelled pairs", "domain", "graded", tuple(
+        SetPair(f"{texts[n % len(texts)]} (mined {n})", f"{texts[n * 5 % len(texts)]} (with {n})",
+                float(generator.integers(0, 11) / 10), name)
+        for n, name in enumerate(names)
+    ))  # fmt: skip
 
 
 def encoder(identity: str, sets: Iterable[EvaluationSet], gain: float) -> KnownEncoder:
@@ -121,13 +136,14 @@ def measurement(texts: tuple[str, ...], *, gold: bool) -> Measurement:
     """Return what the evaluate stage writes; without gold a search decides."""
     sets: list[EvaluationSet] = list(pair_sets(texts, gold=gold))
     sets.insert(len(sets) - 1, search_set(texts))
+    mined = labelled(texts)
     base, adapted = (
-        encoder(name, sets, gain)
+        encoder(name, [*sets, mined], gain)
         for name, gain in (("base", 0.0), ("adapted", 1.0 if gold else 0.3))
     )
-    others = {"models/shipped": encoder("shipped", sets, 0.5)} if gold else {}
+    others = {"models/shipped": encoder("shipped", [*sets, mined], 0.5)} if gold else {}
     settings = SETTINGS.model_copy(update={"threshold": 0.96} if gold else {})
-    found = measure(Models(base, adapted, others), sets, settings)
+    found = measure(Models(base, adapted, others), sets, settings, mined)
     found.summary.update({
         "strength": sweep() if gold else {},
         "retrieval": {"texts": 2 * QUERIES, "queries": QUERIES, "distractors": QUERIES},

@@ -112,6 +112,40 @@ def test_the_report_tells(page: Page, telling: str) -> None:
     assert telling in page.text
 
 
+def test_parts_are_shown_by_length_source_and_strategy(
+    written_report: tuple[str, dict[str, Any]], page: Page
+) -> None:
+    parts = {part["by"]: part for part in written_report[1]["parts"]}
+    source, strategy = parts["source"], parts["mining strategy"]
+
+    assert {"words in a pair", "share of common words", "source", "mining strategy"} == set(parts)
+    for part in (source, strategy):
+        for row in part["rows"]:
+            assert row["difference"] == row["adapted"] - row["base"]
+            assert row["low"] <= row["difference"] <= row["high"]
+        changes = [row["difference"] for row in part["rows"]]
+        assert changes == sorted(changes)
+    assert sum(row["items"] for row in source["rows"]) + source["few"]["items"] == 200
+    assert "an-owner/a_repository_with_a_long_name" in page.text
+    assert {row["label"] for row in strategy["rows"]} == {"same document", "random"}
+    assert strategy["few"] == {"parts": 1, "items": 12}
+    assert "1 more, too small to score 12 –" in page.text
+    assert "random 60 " in page.text
+    assert "Not gold, and not in the verdict." in page.text
+    assert "Queries of held-out text by where they come from" in page.text
+
+
+def test_a_report_of_an_evaluation_without_strategies_has_none(
+    written: Callable[..., Artifacts], tmp_path: Path
+) -> None:
+    artifacts = written()
+    change(artifacts, "evaluate", lambda one: one.pop("strategies"))
+    text, data = write(artifacts, tmp_path)
+
+    assert "mining strategy" not in {part["by"] for part in data["parts"]}
+    assert "Not gold, and not in the verdict" not in Page(text).text
+
+
 def test_the_report_shows_what_the_mined_pairs_cover(page: Page) -> None:
     told = page.text.rpartition("Mined pairs")[2]
 

@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
-from flows import ablation, cli_ablate, learning_curve, trial_plan
+from flows import ablation, cli_ablate, learning_curve, reporting, trial_plan
 from pipeline import graph, runs
+from pipeline.artifacts import Store
 from pipeline.errors import ConfigError, InputError
 from pipeline.trials import factors
+from tests.flows import test_ablation_page as example
 
 VARY = ("epochs=1,3,2000", "rank=8,16")
 SHOWN = (Path(__file__).parents[2] / "docs" / "ablation.md").read_text(encoding="utf-8")
@@ -117,8 +119,10 @@ def test_a_domain_whose_own_setting_fails_stops_the_ablation(ablate: Ablate, dom
 def test_a_learning_curve_ends_at_the_model_of_a_run_and_lies_beside_it(
     adapt: Callable[..., Any], domain: str, workplace: Any, tmp_path: Path
 ) -> None:
-    run = runs.load(adapt().result())
+    run, store = runs.load(adapt().result()), Store(workplace.home)
     workplace.ran()
+    told = Path(reporting.write(run, reporting.reached(run, store), store).report)
+    assert "What more labels would bring" not in told.read_text(encoding="utf-8")
     command = shown("learning-curve", domain, "-o", str(tmp_path), "--more", "6,60")
     ended = workplace.command(*command)
     assert ended.code == 0, ended.err
@@ -126,14 +130,53 @@ def test_a_learning_curve_ends_at_the_model_of_a_run_and_lies_beside_it(
     beside = (runs.folder(run.id) / "learning_curve.json").read_text()
     assert beside == (tmp_path / "learning_curve.json").read_text()
     model = next(row.digest for row in run.stages if row.stage == "train")
-    assert learning_curve.of_model(model) == json.loads(beside)
-    assert learning_curve.of_model("0" * 64) is None
+    assert reporting.curve_of(model) == json.loads(beside)
     found = learning_curve.Curve.model_validate_json(beside)
     assert [point.pairs for point in found.dev.points] == [3, 6, 12]
     assert [offer.brings.far for offer in found.offers] == [False, True]
     assert [offer.usd for offer in found.offers] == [0, 0]
     assert re.search(r"6 more labels ≈ [+−]0\.\d{3} ± 0\.\d{3} ρ on dev \(\$0\.00", ended.out)
     assert "Extrapolated far" in ended.out
+    assert f"report    {told}" in ended.out
+    assert "What more labels would bring" in told.read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_report_that_could_say_less_is_left_as_it_is(
+    adapt: Callable[..., Any], workplace: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    run, store = runs.load(adapt().result()), Store(workplace.home)
+    told = Path(reporting.write(run, reporting.reached(run, store), store).report)
+    before = told.read_bytes()
+    model = next(row for row in run.stages if row.stage == "train")
+    next(workplace.home.store.glob("index/mine-*.json")).unlink()
+
+    assert reporting.add_curve(model.digest, "{}") == []
+    assert "its report stays as it is" in caplog.text
+    assert told.read_bytes() == before
+
+
+def test_looking_for_a_curve_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANGLE_ADAPT_HOME", str(tmp_path / "home"))
+
+    assert reporting.curve_of("0" * 64) is None
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [(4, "corrected for 3 rows (Holm);"), (2, "with one row beside the own setting and so")],
+)
+def test_the_page_says_over_how_many_rows_a_p_is_corrected(
+    tmp_path: Path, rows: int, said: str
+) -> None:
+    some = example.found()
+    some = some.model_copy(update={"rows": some.rows[:rows], "told": False})
+    page = (ablation.write(some, tmp_path) / "ablation.html").read_text(encoding="utf-8")
+
+    assert f"p is that of both, {said}" in page
 
 
 @pytest.mark.usefixtures("tiny")

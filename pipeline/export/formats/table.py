@@ -39,7 +39,7 @@ FORMATS: Final[dict[str, Format]] = {
         {"f32": 0.9999, "f16": 0.999},
     ),
     "peft": Format(adapter.write, adapter.vectors, ("adapter",), {"f32": 0.9999}),
-    "onnx": Format(onnx_graph.write, onnx_graph.vectors, ("merged",), {"f32": 0.999, "int8": 0.5}),
+    "onnx": Format(onnx_graph.write, onnx_graph.vectors, ("merged",), {"f32": 0.999, "int8": 0.98}),
     "gguf": Format(
         gguf_file.write,
         gguf_file.vectors,

@@ -29,6 +29,7 @@ def run(inputs: Mapping[str, Reference], config: DomainConfig, store: Store) -> 
         "changes": {},
         "slices": {},
         "strength": {},
+        "leakage": {},
         "confidence": 0.95,
         "verdict": "ship",
         "reasons": [f"trained on {inputs['train'].digest[:6]}"],
