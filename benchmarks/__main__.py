@@ -18,7 +18,9 @@ from pipeline.errors import AngleAdaptError
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Which one to run.")]
 Listed = Annotated[bool, typer.Option("--list", help="Name every benchmark and its claim.")]
-Tables = Annotated[bool, typer.Option("--tables", help="Make docs/benchmarks.md anew.")]
+Tables = Annotated[
+    bool, typer.Option("--tables", help="Make docs/benchmarks.md and results.md anew.")
+]
 Quick = Annotated[bool, typer.Option("--quick", help="A smaller instance, about a minute.")]
 File = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Store the result.")]
 
@@ -49,7 +51,8 @@ def benchmarks(
         for known, benchmark in BENCHMARKS.items():
             typer.echo(f"{known}: {benchmark.claim}")
     elif tables:
-        typer.echo(_tables.write(BENCHMARKS))
+        for path in _tables.write(BENCHMARKS):
+            typer.echo(path)
     else:
         _run(name, file, quick=quick)
 

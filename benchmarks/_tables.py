@@ -1,35 +1,56 @@
-"""The page ``docs/benchmarks.md``, made from stored results and from nothing else."""
+"""The pages ``docs/benchmarks.md`` and ``docs/results.md``, made from stored results alone."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from benchmarks._record import RESULTS, Benchmark, Figure, Result, load
 from pipeline.config import CHECKOUT
 from pipeline.disk import write_atomically
 
-PAGE: Final = CHECKOUT / "docs" / "benchmarks.md"
-INTRODUCTION: Final = """\
-# Benchmarks
+BEGINNING: Final = """\
+# {title}
 
 Made by `python -m benchmarks --tables` from the results in `benchmarks/results/`; not edited by
-hand. To measure again:
+hand. {about} To measure again:
 
     python -m benchmarks --list
     python -m benchmarks NAME --json benchmarks/results/NAME.json
     python -m benchmarks --tables
 """
+
+
+class Page(NamedTuple):
+    """A page, and the benchmarks on it by how their names begin (or do not)."""
+
+    title: str
+    about: str
+    path: Path
+    results: bool
+
+
+PAGES: Final = (
+    Page("Benchmarks", "Speed, memory and behaviour; what models gain is in "
+         "[results.md](results.md).",
+         CHECKOUT / "docs" / "benchmarks.md", results=False),
+    Page("Results", "What models gain on sets that people labelled; a measure without a unit is "
+         "Spearman's ρ of the cosines, or nDCG@10 where a search is measured.",
+         CHECKOUT / "docs" / "results.md", results=True),
+)  # fmt: skip
+RESULT: Final = "results_"  # begins the names of benchmarks about what models gain
+PARTS: Final = 3  # of a name "system, set, measure", which is a place in a table
 WIDTH: Final = 100
 SIGNS: Final = {"<=": "≤", ">=": "≥"}
 
 
-def write(benchmarks: Mapping[str, Benchmark]) -> Path:
-    """Write the page anew and return where it is."""
-    write_atomically(PAGE, page(benchmarks, stored()))
-    return PAGE
+def write(benchmarks: Mapping[str, Benchmark]) -> list[Path]:
+    """Write the pages anew and return where they are."""
+    for one in PAGES:
+        write_atomically(one.path, page(one, benchmarks, stored()))
+    return [one.path for one in PAGES]
 
 
 def stored(folder: Path = RESULTS) -> list[Result]:
@@ -37,10 +58,13 @@ def stored(folder: Path = RESULTS) -> list[Result]:
     return [load(path) for path in sorted(folder.glob("*.json"))]
 
 
-def page(benchmarks: Mapping[str, Benchmark], results: Sequence[Result]) -> str:
+def page(one: Page, benchmarks: Mapping[str, Benchmark], results: Sequence[Result]) -> str:
     """Return the page's text."""
-    parts = [INTRODUCTION]
+    about = textwrap.fill(one.about, WIDTH)
+    parts = [BEGINNING.format(title=one.title, about=about)]
     for name, benchmark in benchmarks.items():
+        if name.startswith(RESULT) is not one.results:
+            continue
         own = [result for result in results if result.name == name]
         parts.append(f"## {name}\n\n{textwrap.fill(benchmark.claim, WIDTH)}\n")
         parts += [_section(result) for result in own] or ["Not measured yet.\n"]
@@ -64,15 +88,49 @@ def row(figure: Figure) -> tuple[str, str, str, str]:
 
 
 def _section(result: Result) -> str:
-    lines = ["| figure | value | target | holds |", "|---|--:|--:|---|"]
-    lines += ["| " + " | ".join(row(figure)) + " |" for figure in result.figures]
     quick = ["A quick instance (`--quick`), smaller than what is claimed.", ""]
     return "\n".join([
-        *(quick if result.quick else []), *lines, "",
+        *(quick if result.quick else []), *_crossed(result), *_rows(result),
         f"{result.date}, seed {result.seed}.", "",
         f"* Hardware: {_listed(result.hardware)}",
         f"* Versions: {_listed(result.versions)}", "",
     ])  # fmt: skip
+
+
+def _rows(result: Result) -> list[str]:
+    """Return a table of the figures that have no place in another."""
+    own = [figure for figure in result.figures if not _place(result, figure)]
+    if not own:
+        return []
+    lines = ["| figure | value | target | holds |", "|---|--:|--:|---|"]
+    return [*lines, *("| " + " | ".join(row(figure)) + " |" for figure in own), ""]
+
+
+def _place(result: Result, figure: Figure) -> tuple[str, str, str] | None:
+    """Return table, row and column of a figure, read off its name."""
+    parts = figure.name.split(", ", PARTS - 1)
+    if not result.name.startswith(RESULT) or len(parts) < PARTS:
+        return None
+    return parts[0], parts[1], parts[2]
+
+
+def _crossed(result: Result) -> list[str]:
+    """Return a table for each system: sets by measures."""
+    tables: dict[str, dict[str, dict[str, str]]] = {}
+    for figure in result.figures:
+        if place := _place(result, figure):
+            system, given, what = place
+            tables.setdefault(system, {}).setdefault(given, {})[what] = row(figure)[1]
+    lines = []
+    for system, rows in tables.items():
+        columns = list(dict.fromkeys(what for cells in rows.values() for what in cells))
+        lines += [f"| {system} | " + " | ".join(columns) + " |", "|---|" + "--:|" * len(columns)]
+        lines += [
+            f"| {given} | " + " | ".join(cells.get(what, "") for what in columns) + " |"
+            for given, cells in rows.items()
+        ]
+        lines.append("")
+    return lines
 
 
 def _listed(values: Mapping[str, str] | Mapping[str, str | int | float]) -> str:

@@ -38,6 +38,9 @@ def door(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
 
 
+BENCHES = _tables.PAGES[0]
+
+
 @pytest.fixture
 def result() -> Result:
     figures = (
@@ -123,26 +126,49 @@ def test_a_figure_is_a_finite_number() -> None:
 
 
 def test_the_tables_show_every_figure_with_its_target(result: Result) -> None:
-    page = _tables.page(BENCHMARKS, [result])
+    page = _tables.page(BENCHES, BENCHMARKS, [result])
     assert "| default run | 412.3 s | ≤ 600 s | yes |" in page
     assert "| peak memory | 4.50 GiB | ≤ 4 GiB | no |" in page
     assert "| nDCG@10 | 0.700 |  |  |" in page
     assert "cpu a processor; cores 2; memory gib 15.5" in page
     assert "--quick" not in page
-    assert "--quick" in _tables.page(BENCHMARKS, [result.model_copy(update={"quick": True})])
+    quick = result.model_copy(update={"quick": True})
+    assert "--quick" in _tables.page(BENCHES, BENCHMARKS, [quick])
 
 
 def test_a_claim_that_was_not_measured_says_so() -> None:
     def measure(*, quick: bool) -> Measurement:
         return Measurement((), int(quick))
 
-    page = _tables.page({"mining_speed": Benchmark("Mining is quick.", measure)}, [])
+    benchmark = Benchmark("Mining is quick.", measure)
+    page = _tables.page(BENCHES, {"mining_speed": benchmark}, [])
     assert "## mining_speed\n\nMining is quick.\n\nNot measured yet.\n" in page
 
 
-def test_the_page_is_made_from_what_is_stored() -> None:
-    page = _tables.PAGE.read_text(encoding="utf-8")
-    assert page == _tables.page(BENCHMARKS, _tables.stored())
+@pytest.mark.parametrize("page", _tables.PAGES, ids=lambda page: page.title)
+def test_a_page_is_made_from_what_is_stored(page: _tables.Page) -> None:
+    text = page.path.read_text(encoding="utf-8")
+    assert text == _tables.page(page, BENCHMARKS, _tables.stored())
+
+
+def test_every_benchmark_is_on_one_page() -> None:
+    pages = [_tables.page(page, BENCHMARKS, []) for page in _tables.PAGES]
+    for name in BENCHMARKS:
+        assert sum(f"## {name}\n" in page for page in pages) == 1
+
+
+def test_results_are_tables_of_sets_by_measures(result: Result) -> None:
+    figures = [
+        Figure.of(f"small model, {given}, {what}", value, "", ">=")
+        for given, value in (("stsb", 0.5), ("bugs", 0.25))
+        for what, value in (("frozen", value), ("adapted", value + 0.125))
+    ]
+    figures.append(Figure.of("small model: share of sets", 1.0, "", ">=", 0.8))
+    own = result.model_copy(update={"name": "results_domains", "figures": tuple(figures)})
+    page = _tables.page(_tables.PAGES[1], BENCHMARKS, [own])
+    assert "| small model | frozen | adapted |\n|---|--:|--:|\n| stsb | 0.500 | 0.625 |" in page
+    assert "| bugs | 0.250 | 0.375 |" in page
+    assert "| small model: share of sets | 1 | ≥ 0.800 | yes |" in page
 
 
 def test_stored_results_are_of_known_benchmarks() -> None:
