@@ -103,7 +103,7 @@ class CleanSettings(Section):
 class MineSettings(Section):
     """Which pairs are worth asking an annotator about."""
 
-    pairs: int = Field(800, ge=10, description="in all rounds together")
+    pairs: int = Field(1_600, ge=10, description="in all rounds together")
     rounds: Literal[1, 2] = Field(
         1,
         description="2: train with half of the pairs, then mine the others where labels and the "
@@ -124,7 +124,7 @@ class MineSettings(Section):
     near_duplicate: Fraction = Field(
         0.9, description="texts this alike by their letters are not paired; sampler even"
     )
-    texts: int = Field(1_000, ge=10, description="train documents that pairs are drawn from")
+    texts: int = Field(2_000, ge=10, description="train documents that pairs are drawn from")
     max_words: int = Field(30, ge=4, description="longest text of a pair, in whole sentences")
     exact_texts: int = Field(
         200_000, ge=0, description="more texts than this are searched approximately, by usearch"
