@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -102,7 +101,6 @@ def stages(
     config: DomainConfig, store: Store, names: Sequence[str] = TRAINED
 ) -> dict[str, Reference]:
     """Run the stages ``names`` or take them from the store."""
-    os.environ["ANGLE_ADAPT_HOME"] = str(store.home.root)
     found: dict[str, Reference] = {}
     for name in names:
         found[name] = graph.materialise(graph.STAGES[name], found, config, store).entry.reference

@@ -11,6 +11,7 @@ from flows.execution import check
 from pipeline import gold, graph, prompts
 from pipeline.artifacts import Reference, Store
 from pipeline.config import DomainConfig
+from pipeline.mining.texts import SHARES
 from pipeline.records import Document
 from pipeline.settings import home
 
@@ -85,7 +86,8 @@ def stage_seconds(config: DomainConfig, kept: Sequence[Document]) -> dict[str, f
     asked = pairs + held["dev"]
     likelihood = asked * 2 * (2 * tokens + PROMPT_TOKENS) + 2 * asked * tokens
     search = config.evaluate.retrieval_texts + config.evaluate.retrieval_queries
-    labelled = min(pairs, len(config.mine.shares) * config.evaluate.strategy_pairs)
+    strategies = config.mine.shares or SHARES[config.mine.sampler]
+    labelled = min(pairs, len(strategies) * config.evaluate.strategy_pairs)
     learned = config.train.epochs * config.train.share * pairs * 2 * encoded * depth / TRAINING
     # The layers below the adapters run once per text, for base and adapted alike.
     below = 2 * asked * encoded * (1 - depth) / FORWARD

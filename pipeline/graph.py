@@ -18,7 +18,7 @@ from pipeline import gold, prompts, registered, sources
 from pipeline.annotation import human
 from pipeline.artifacts import PARTIAL, IndexEntry, Reference, Store, stage_key
 from pipeline.config import DomainConfig
-from pipeline.encoder import backbone
+from pipeline.encoder import backbone, known
 from pipeline.encoder.spec import VECTORS_VERSION, EncoderSpec
 from pipeline.settings import home
 
@@ -53,7 +53,7 @@ STAGES: Final[dict[str, Stage]] = {
         Stage("mine", 4, "pipeline.mining.stage", ("mine", "encoder", "leakage"), ("clean",),
               ("backbone", "gold")),
         Stage("label", 2, "pipeline.annotation.stage", ("label", "chat", "encoder"), ("mine",),
-              ("backbone", "prompt", "gold", "human")),
+              ("backbone", "likelihood", "prompt", "gold", "human")),
         Stage("curate", 3, "pipeline.curation.stage", ("curate", "leakage"),
               ("clean", "mine", "label"), ("gold",)),
         Stage("train", 3, "pipeline.training.stage", ("train", "encoder"), ("curate",),
@@ -75,6 +75,11 @@ def _backbone(config: DomainConfig) -> object:
     ]
 
 
+def _language_model(config: DomainConfig) -> object:
+    name, revision = known.language_model(config.encoder.backbone, config.encoder.revision)
+    return backbone.identity(name, revision) if "likelihood" in config.label.annotators else ""
+
+
 # Stages that only some runs have.
 FURTHER: Final[dict[str, Stage]] = {
     "mine_again": Stage("mine_again", 3, "pipeline.mining.rounds", ("mine", "encoder", "leakage"),
@@ -92,6 +97,7 @@ EXTERNALS: Final[dict[str, Callable[[DomainConfig], object]]] = {
     "source": sources.identity,
     "gold": gold.identity,
     "backbone": _backbone,
+    "likelihood": _language_model,
     "meaning": lambda config: _backbone(config) if config.clean.semantic_duplicate else "",
     "registered": registered.identity,
     "against": lambda config: [backbone.identity(name, "") for name in config.evaluate.against],

@@ -50,6 +50,14 @@ def test_more_pairs_take_longer_to_label_and_train_but_not_to_mine(domain: str) 
     assert large["train"] == pytest.approx(10 * small["train"])
 
 
+def test_labelled_pairs_that_are_looked_at_by_strategy_take_their_time(domain: str) -> None:
+    none, few, more = (
+        planning.make(domain, ["mine.pairs=400", f"evaluate.strategy_pairs={pairs}"]).seconds
+        for pairs in (0, 20, 60)
+    )
+    assert none["evaluate"] < few["evaluate"] < more["evaluate"]
+
+
 def test_a_plan_without_the_likelihood_annotator_has_no_prompt(domain: str) -> None:
     assert planning.make(domain, ["label.annotators=[char_tfidf]"]).prompt == ""
 
