@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-from pipeline import gold, prompts, registered, sources
+from pipeline import gold, memory, prompts, registered, sources
 from pipeline.annotation import human
 from pipeline.artifacts import PARTIAL, IndexEntry, Reference, Store, stage_key
 from pipeline.config import DomainConfig
@@ -219,6 +219,7 @@ def materialise(stage: Stage, inputs: Inputs, config: DomainConfig, store: Store
         run = importlib.import_module(stage.entry).run
         own = {name: inputs[name] for name in (*stage.inputs, *stage.beside)}
         reference: Reference = run(own, only(config, stage), store)
+        memory.give_back()
         seconds = time.perf_counter() - start
         entry = IndexEntry(key=key, stage=stage.name, reference=reference, seconds=seconds)
         partial = str(store.json(reference).get(PARTIAL, ""))
