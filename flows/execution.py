@@ -20,14 +20,25 @@ log = logging.getLogger(__name__)
 
 
 def check(domain: str, overrides: Sequence[str]) -> DomainConfig:
-    """Return the configuration, once everything outside the store that it names was seen there.
+    """Return the configuration, once everything that it names was seen to be there.
 
     Raises:
         AngleAdaptError: what is wrong and where, before anything is started.
     """
     config = configuration.load(configuration.resolve(domain), overrides)
+    _check_names(config)
     graph.check(config)
     return config
+
+
+def _check_names(config: DomainConfig) -> None:
+    """Refuse names of strategies and annotators that do not exist, before minutes are spent."""
+    from pipeline.annotation import annotators  # noqa: PLC0415 - imports scikit-learn
+    from pipeline.mining.stage import check_shares  # noqa: PLC0415
+
+    check_shares(config.mine)
+    referee = [config.label.referee] if config.label.referee else []
+    annotators.check([*config.label.annotators, *referee], config.chat)
 
 
 def execute(

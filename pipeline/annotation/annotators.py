@@ -8,7 +8,7 @@ in the domain file under ``chat``.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Final, NamedTuple, Protocol
 
@@ -194,15 +194,25 @@ def build(name: str, setting: Setting) -> Annotator:
     Raises:
         ConfigError: when there is none; names those there are.
     """
+    check((name,), setting.chat)
     if name in setting.chat:
         from pipeline.annotation.chat import ChatAnnotator  # noqa: PLC0415 - imports openai
 
         return ChatAnnotator(name, setting.chat[name], setting.terms)
-    if name in ANNOTATORS:
-        return ANNOTATORS[name](setting)
-    names = ", ".join([*ANNOTATORS, *setting.chat])
-    message = f"label.annotators: there is no {name!r}; there are {names}, and what `chat` names"
-    raise ConfigError(message)
+    return ANNOTATORS[name](setting)
+
+
+def check(names: Iterable[str], chat: Iterable[str]) -> None:
+    """Refuse names of annotators that are neither embedded nor under ``chat``.
+
+    Raises:
+        ConfigError: names those there are.
+    """
+    there = [*ANNOTATORS, *chat]
+    for name in names:
+        if name not in there:
+            message = f"label.annotators: there is no {name!r}; there are {', '.join(there)}"
+            raise ConfigError(f"{message}, and what `chat` names")
 
 
 def _scores(values: Mapping[str, bytes]) -> dict[str, float]:

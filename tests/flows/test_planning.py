@@ -11,6 +11,7 @@ import pytest
 
 from flows import planning
 from pipeline import graph
+from pipeline.errors import ConfigError
 
 TEXTS = [
     "Open the named file for reading and return a file object.",
@@ -56,6 +57,22 @@ def test_labelled_pairs_that_are_looked_at_by_strategy_take_their_time(domain: s
         for pairs in (0, 20, 60)
     )
     assert none["evaluate"] < few["evaluate"] < more["evaluate"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("label.annotators=[whitened]", "there is no 'whitened'; .*whitened_encoder"),
+        ("label.referee=oracle", "there is no 'oracle'"),
+        ("mine.shares={denze: 1.0}", r"unknown \['denze'\]; .*dense"),
+    ],
+)
+def test_names_that_do_not_exist_are_told_before_anything_is_collected(
+    domain: str, workplace: Any, change: str, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        planning.make(domain, [change])
+    assert not workplace.home.store.exists()
 
 
 def test_a_plan_without_the_likelihood_annotator_has_no_prompt(domain: str) -> None:
